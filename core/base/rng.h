@@ -1,0 +1,51 @@
+// The only source of randomness in core and sim: xoshiro256** (Blackman and Vigna, 2018), seeded per component, so that
+// one component's draws never shift another's. Integer distributions are exact and the same on every machine.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace slipstream {
+
+class Rng {
+ public:
+  // One stream for each (seed, component, instance).
+  Rng(std::uint64_t seed, std::string_view component, std::uint64_t instance = 0);
+
+  std::uint64_t next() {
+    const std::uint64_t result = rotate_left(state_[1] * 5, 7) * 9;
+    const std::uint64_t t = state_[1] << 17;
+    state_[2] ^= state_[0];
+    state_[3] ^= state_[1];
+    state_[1] ^= state_[2];
+    state_[0] ^= state_[3];
+    state_[2] ^= t;
+    state_[3] = rotate_left(state_[3], 45);
+    return result;
+  }
+
+  // Uniform in [0, bound); bound > 0. Without bias (Lemire, 2019).
+  std::uint64_t below(std::uint64_t bound);
+
+  // True with probability numerator / denominator.
+  bool chance(std::uint64_t numerator, std::uint64_t denominator) { return below(denominator) < numerator; }
+
+  // Uniform in (0, 1): 53 random bits, never 0.
+  double unit() { return (static_cast<double>(next() >> 11) + 0.5) * 0x1.0p-53; }
+
+ private:
+  static std::uint64_t rotate_left(std::uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
+
+  std::uint64_t state_[4];
+};
+
+// A mixer for hashes and seeds (the finalizer of SplitMix64).
+constexpr std::uint64_t mix64(std::uint64_t x) {
+  x ^= x >> 30;
+  x *= 0xbf58476d1ce4e5b9ULL;
+  x ^= x >> 27;
+  x *= 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+}  // namespace slipstream

@@ -1,0 +1,121 @@
+// What clients ask for: YCSB core workloads A, B, C, D, F and write-only (Cooper et al., SoCC'10), with YCSB's key
+// distributions (zipfian after Gray et al., SIGMOD'94), and arrival processes. Deterministic for (seed, client).
+//
+// Invariants: a source never names a key that does not exist yet: keys 0 .. records-1 are loaded, an insert names the
+// next key of its client. Client c of n inserts records + c, records + c + n, ...
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/base/rng.h"
+#include "core/base/units.h"
+
+namespace slipstream {
+
+enum class OperationType : std::uint8_t { kRead, kUpdate, kInsert, kReadModifyWrite, kCount };
+inline constexpr std::size_t kOperationTypes = static_cast<std::size_t>(OperationType::kCount);
+std::string_view name(OperationType type);  // "read", "update", "insert", "read_modify_write"
+
+enum class Distribution : std::uint8_t { kUniform, kZipfian, kLatest };
+std::string_view name(Distribution distribution);
+std::optional<Distribution> distribution_of(std::string_view name);
+
+enum class Arrivals : std::uint8_t {
+  kClosed,   // `outstanding` operations per client at all times
+  kPoisson,  // open loop: exponential gaps; latency counts from the intended arrival, so none is omitted
+  kFixed     // open loop: equal gaps
+};
+std::string_view name(Arrivals arrivals);  // "closed", "poisson", "fixed"
+std::optional<Arrivals> arrivals_of(std::string_view name);
+
+struct WorkloadOptions {
+  std::string name = "write-only";  // for results; the mix below is what counts
+  // Shares in thousandths; their sum is 1000.
+  std::uint32_t reads = 0;
+  std::uint32_t updates = 1000;
+  std::uint32_t inserts = 0;
+  std::uint32_t read_modify_writes = 0;
+  Distribution distribution = Distribution::kZipfian;
+  std::uint64_t records = 100'000;    // loaded before the run
+  std::size_t key_bytes = 30;         // 16 to 1024
+  std::size_t value_bytes = 100;      // 1 to 1 MiB - 64 KiB
+  std::uint32_t outstanding = 16;     // per client: closed loop, always; open loop, at most
+  Arrivals arrivals = Arrivals::kClosed;
+  double rate_ops_per_s = 0;          // open loop: of all clients together
+};
+
+// Sets mix and distribution of a named workload ("ycsb-a" .. "ycsb-d", "ycsb-f", "write-only"); false: no such name.
+bool apply_workload_name(std::string_view workload, WorkloadOptions& options);
+
+// Zipfian over [0, items): 0 is the most frequent. theta 0.99 as in YCSB.
+class Zipfian {
+ public:
+  Zipfian(std::uint64_t items, double theta = 0.99);
+  // Zeta known beforehand (YCSB's scrambled zipfian over 10^10 items).
+  Zipfian(std::uint64_t items, double theta, double zeta);
+  std::uint64_t draw(Rng& rng) const;
+  // Extends the range, adding only the new terms of zeta.
+  void grow(std::uint64_t items);
+  std::uint64_t items() const { return items_; }
+  double probability(std::uint64_t rank) const;  // of the formula, for tests: 1 / ((rank+1)^theta zeta)
+
+ private:
+  void derive();
+
+  std::uint64_t items_;
+  double theta_;
+  double zeta_;
+  double alpha_ = 0;
+  double eta_ = 0;
+  double half_pow_theta_ = 0;
+};
+
+struct Operation {
+  OperationType type = OperationType::kRead;
+  std::uint64_t key = 0;
+};
+
+class OperationSource {
+ public:
+  OperationSource(const WorkloadOptions& options, std::uint64_t seed, std::uint32_t client, std::uint32_t clients);
+  Operation next();
+
+ private:
+  std::uint64_t existing_key();
+
+  WorkloadOptions options_;
+  Rng rng_;
+  std::optional<Zipfian> zipfian_;
+  std::uint32_t client_;
+  std::uint32_t clients_;
+  std::uint64_t inserted_ = 0;  // by this client
+};
+
+// Intended arrival times of one client, rising, from `start`.
+class ArrivalSource {
+ public:
+  ArrivalSource(const WorkloadOptions& options, std::uint64_t seed, std::uint32_t client, std::uint32_t clients);
+  void start(TimeNs now);
+  TimeNs next() const { return next_ns_; }  // the earliest arrival not yet taken
+  void take();
+
+ private:
+  Arrivals arrivals_;
+  double gap_ns_;
+  Rng rng_;
+  double exact_ns_ = 0;
+  TimeNs next_ns_ = 0;
+};
+
+// The key's bytes: "user" and 12 decimal digits at the least, zero-padded on the left to `key.size()`.
+void write_key(std::uint64_t number, Bytes key);
+
+// A value that tells its key and version, so that readers can verify what they got.
+void write_value(std::uint64_t number, std::uint64_t version, Bytes value);
+// True when `value` is what write_value makes for this key and some version.
+bool is_value_of(std::uint64_t number, ConstBytes value);
+
+}  // namespace slipstream
