@@ -8,7 +8,7 @@
 //     survive a crash there.
 //  3. Acknowledgements are cumulative per channel, in post order. Only an op with a ticket is sure to raise an event.
 //  4. After a failure the channel is dead: kDown is raised once on each living end; everything not yet acknowledged is of
-//     unknown outcome; ops posted to a dead channel are dropped.
+//     unknown outcome; ops posted to a dead channel are dropped, but kRevoke is always answered by one kRevoked.
 //  5. If the writer dies, any subset of an unacknowledged write's bytes may be there. Readers must verify.
 //  6. A write from a peer thought dead may land late. Only after kRevoked is the memory still; revoke, then read.
 //  7. A received message is a view, valid until the next poll.
