@@ -1,0 +1,58 @@
+// One segment of the primary's log and where its replicas stand (RAMCloud's ReplicatedSegment; design "Replicating a
+// segment"). Plain state: facts raise `Progress`, a lost replica is a progress set back to zero, and
+// ReplicaManager::advance() is the only place that compares it with the goal and acts.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/fabric/fabric.h"
+#include "core/log/log.h"
+
+namespace slipstream {
+
+// How far one replica is. Invariant: acked <= sent <= the segment's sealed bytes; closed implies opened.
+struct Progress {
+  bool open_sent = false;
+  bool opened = false;
+  bool close_sent = false;
+  bool closed = false;
+  std::uint32_t sent = 0;
+  std::uint32_t acked = 0;
+  std::uint32_t writes = 0;  // in flight
+};
+
+inline constexpr std::uint16_t kNoLink = 0xffff;
+
+struct Replica {
+  std::uint16_t link = kNoLink;  // which backup; kNoLink: to be placed
+  RemoteKey key = 0;             // of the buffer, once opened
+  Progress progress;
+};
+
+struct ReplicatedSegment {
+  std::uint64_t segment = 0;  // index in the log
+  std::uint32_t epoch = 0;    // rises when a replica is lost
+  std::vector<Replica> replicas;
+
+  bool all_opened() const {
+    for (const Replica& r : replicas) {
+      if (!r.progress.opened) return false;
+    }
+    return true;
+  }
+  bool all_closed() const {
+    for (const Replica& r : replicas) {
+      if (!r.progress.closed) return false;
+    }
+    return true;
+  }
+  // Bytes that every replica acknowledged.
+  std::uint32_t acked() const {
+    std::uint32_t least = UINT32_MAX;
+    for (const Replica& r : replicas) least = r.progress.acked < least ? r.progress.acked : least;
+    return least;
+  }
+};
+
+}  // namespace slipstream
