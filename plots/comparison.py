@@ -1,0 +1,168 @@
+"""What tailwind gains over rpc in these results, and what the papers say beside it.
+
+A gain is a ratio of medians, paired between settings that differ in the policy alone; its range takes the worst repeat
+of one against the best of the other. Published numbers come from experiments/published, each with its grade.
+"""
+import glob
+import json
+import os
+from dataclasses import dataclass
+
+import results
+import style
+
+PUBLISHED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "experiments", "published")
+OVER, UNDER = "tailwind", "rpc"
+THROUGHPUT = "throughput_ops_per_s"
+
+
+@dataclass
+class Ratio:
+    value: float
+    low: float
+    high: float
+
+
+@dataclass
+class Pair:
+    """rpc and tailwind at one setting of a facet; x is the swept count's value there."""
+    x: object
+    rpc: results.Group
+    tailwind: results.Group
+
+
+@dataclass
+class Gain:
+    facet: results.Facet
+    operation: str  # whose latencies: "" is all operations
+    peak_rpc: results.Stat
+    peak_tailwind: results.Stat
+    throughput: Ratio     # of the peaks
+    pairs: list
+    ratios: list          # throughput ratio of each pair, by rising x
+    latency_p50: Ratio    # rpc over tailwind, at the pair of the lowest load
+    latency_p99: Ratio
+
+
+def ratio(above, below):
+    """Ratio of two Stats; None when one is missing or nothing can be divided."""
+    if above is None or below is None or below.low <= 0 or below.median <= 0:
+        return None
+    return Ratio(above.median / below.median, above.low / below.high, above.high / below.low)
+
+
+def write_latency(groups):
+    """Writes alone where a workload mixes them with reads: they are what replication delays."""
+    for operation in ("update", "insert"):
+        mixed = [f"{operation}_latency_us_p50", "read_latency_us_p50"]
+        if all(group.stat(name) for group in groups for name in mixed):
+            return operation
+    return ""
+
+
+def pairs_of(facet, paths):
+    def setting(group):
+        return tuple(results.quantity(group.params.get(path)) for path in paths)
+    rpc = {setting(group): group for group in facet.of(UNDER)}
+    return [Pair(setting(group)[0] if paths else None, rpc[setting(group)], group)
+            for group in facet.of(OVER) if setting(group) in rpc]
+
+
+def gains(data):
+    axis, rate = data.axis(), data.rate_path()
+    paths = [path for path in (axis, rate) if path]
+    found = []
+    for facet in results.facets(data, axis):
+        pairs = pairs_of(facet, paths)
+        pairs = [pair for pair in pairs if pair.rpc.stat(THROUGHPUT) and pair.tailwind.stat(THROUGHPUT)]
+        if not pairs:
+            continue
+        peak_rpc = max((pair.rpc.stat(THROUGHPUT) for pair in pairs), key=lambda stat: stat.median)
+        peak_tailwind = max((pair.tailwind.stat(THROUGHPUT) for pair in pairs), key=lambda stat: stat.median)
+        operation = write_latency([pairs[0].rpc, pairs[0].tailwind])
+        prefix = f"{operation}_" if operation else ""
+        found.append(Gain(
+            facet, operation, peak_rpc, peak_tailwind, ratio(peak_tailwind, peak_rpc), pairs,
+            [ratio(pair.tailwind.stat(THROUGHPUT), pair.rpc.stat(THROUGHPUT)) for pair in pairs],
+            ratio(pairs[0].rpc.stat(prefix + "latency_us_p50"), pairs[0].tailwind.stat(prefix + "latency_us_p50")),
+            ratio(pairs[0].rpc.stat(prefix + "latency_us_p99"), pairs[0].tailwind.stat(prefix + "latency_us_p99"))))
+    return found
+
+
+@dataclass
+class Published:
+    """One number of a paper."""
+    name: str
+    low: float
+    high: float
+    unit: str
+    grade: str
+    source: str
+    where: str
+    setup: str
+    compare: dict
+
+    @property
+    def label(self):
+        return style.GRADES[self.grade]
+
+
+def published(folder=PUBLISHED):
+    numbers = []
+    for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
+        paper = results.read_json(path, required=True)
+        try:
+            for value in paper["values"]:
+                low = value["value"] if "value" in value else value["low"]
+                high = value["value"] if "value" in value else value["high"]
+                if value["grade"] not in style.GRADES:
+                    raise KeyError(f"grade {json.dumps(value['grade'])}")
+                numbers.append(Published(value["name"], low, high, value["unit"], value["grade"],
+                                         f"{paper['short']}", value["where"], paper["setup"], value["compare"]))
+        except KeyError as error:
+            raise results.ResultsError(f"{path}: a value lacks or has a wrong {error}") from error
+    return numbers
+
+
+def for_gain(numbers, metric, workload):
+    """Published ratios beside a gain: those of this workload; without any, those of no workload in particular."""
+    same = [number for number in numbers if number.compare["kind"] == "ratio" and number.compare["metric"] == metric]
+    exact = [number for number in same if number.compare.get("workload") == workload]
+    return exact or [number for number in same if "workload" not in number.compare]
+
+
+def applies(number, data):
+    """Whether a published number says something about these results."""
+    compare = number.compare
+    workloads = {group.workload for group in data.groups}
+    metrics = {name for group in data.groups for name in group.values}
+    if compare.get("workload", next(iter(workloads))) not in workloads:
+        return False
+    if compare["kind"] == "ratio":
+        return {compare["over"], compare["under"]} <= set(data.policies()) and compare["metric"] in metrics
+    if compare["kind"] == "trend":
+        return compare["swept"] in data.swept() and compare["metric"] in metrics
+    return bool(unloaded(number, data))
+
+
+def unloaded(number, data):
+    """Groups that measured what a published unloaded latency says: one client with one operation outstanding."""
+    compare = number.compare
+    if compare["kind"] != "value":
+        return []
+
+    def fits(group):
+        settings = [data.setting(group, path) for path in ("cluster.clients", "workload.outstanding")]
+        alone = [results.quantity(value) for value in settings] == [1.0, 1.0]
+        return alone and compare.get("policy", group.policy) == group.policy and value_metric(number, group) is not None
+    return [group for group in data.groups if fits(group)]
+
+
+def value_metric(number, group):
+    """The metric of the published operation: its own, or that of all operations when the workload has no other."""
+    operation, metric = number.compare["operation"], number.compare["metric"]
+    own = f"{operation}_{metric}"
+    if group.stat(own):
+        return own
+    only = {"update": "write-only", "read": "ycsb-c"}.get(operation)
+    return metric if group.workload == only and group.stat(metric) else None
