@@ -1,0 +1,96 @@
+#include "emulate/hosts/plan.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace slipstream::emulate {
+
+Listeners::Listeners(const RunPlan& plan, const EmulateOptions& options) {
+  if (options.fabric != FabricKind::kTcp) return;
+  try {
+    for (std::uint16_t i = 0; i < plan.nodes; ++i) {
+      const int port = options.base_port == 0 ? 0 : options.base_port + i;
+      const TcpListener listener = listen_tcp(fmt::format("127.0.0.1:{}", port));
+      descriptors_.push_back(listener.descriptor);
+      addresses_.push_back(listener.address);
+    }
+  } catch (...) {
+    close_all();
+    throw;
+  }
+}
+
+Listeners::~Listeners() { close_all(); }
+
+int Listeners::take(NodeId node) {
+  const int descriptor = descriptors_.at(index(node));
+  descriptors_[index(node)] = -1;
+  return descriptor;
+}
+
+void Listeners::close_all() {
+  for (int& descriptor : descriptors_) {
+    if (descriptor >= 0) close(descriptor);
+    descriptor = -1;
+  }
+}
+
+Seat Assembly::seat(const RunPlan& plan, NodeId id) const {
+  Seat seat;
+  seat.id = id;
+  seat.node = node.get();
+  seat.fabric = fabric.get();
+  seat.storage = storage.get();
+  seat.storage_wake = storage_wake;
+  seat.ends_run = id == plan.ends_run;
+  return seat;
+}
+
+Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory, NodeId id,
+                  Listeners& listeners) {
+  Assembly made;
+  if (options.fabric == FabricKind::kShm) {
+    ShmOptions shm;
+    shm.run_directory = run_directory;
+    shm.node = id;
+    made.fabric = make_shm_fabric(shm);
+  } else {
+    TcpOptions tcp;
+    tcp.addresses = listeners.addresses();
+    tcp.node = id;
+    tcp.listener = listeners.take(id);
+    made.fabric = make_tcp_fabric(tcp);
+  }
+  made.node = plan.make(id, *made.fabric);
+  return made;
+}
+
+NodeReport report_of(const RunPlan& plan, NodeId id, const Node& node, const Usage& usage) {
+  NodeReport report;
+  report.node = id;
+  report.kind = plan.kind(id);
+  report.ledger = usage.ledger;
+  report.cpu_ns = usage.cpu_ns;
+  report.fabric_cpu_ns = usage.fabric_cpu_ns;
+  report.network_bytes = usage.network_bytes;
+  report.window_ns = usage.window_ns;
+  if (const ClientStats* stats = plan.stats(node); stats != nullptr) report.client = *stats;
+  return report;
+}
+
+std::string late(const EmulateOptions& options) {
+  return fmt::format("the run did not end within its time limit of {} s; the nodes' last states:",
+                     static_cast<double>(options.time_limit_ns) / kSecond);
+}
+
+std::string describe_line(const RunPlan& plan, NodeId id, const Node& node) {
+  return fmt::format("\n  {}: {}", plan.name(id), node.describe());
+}
+
+std::string interrupted(int signal) { return fmt::format("interrupted by {}", strsignal(signal)); }
+
+}  // namespace slipstream::emulate

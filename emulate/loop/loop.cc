@@ -1,0 +1,190 @@
+#include "emulate/loop/loop.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <exception>
+#include <optional>
+#include <utility>
+
+namespace slipstream::emulate {
+namespace {
+
+// A sleep takes the system tens of microseconds; a nearer deadline is waited for by yielding.
+constexpr TimeNs kShortestSleep = 100 * kMicrosecond;
+// Events of the storage always find room behind those of the fabric.
+constexpr std::size_t kStorageEvents = 16;
+
+void pause_core() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+std::string describe_node(const void* node) { return static_cast<const Node*>(node)->describe(); }
+
+}  // namespace
+
+IdleOptions idle_for(std::uint32_t pollers, std::uint32_t cores) {
+  IdleOptions idle;
+  if (pollers > cores) {
+    idle.spin_ns = 0;
+    idle.yield_ns = 50 * kMicrosecond;
+  }
+  return idle;
+}
+
+struct Loop::Place {
+  explicit Place(const Seat& s) : seat(s), outbox(CostTable{}, &meter) {}
+
+  Seat seat;
+  CpuMeter meter;
+  Outbox outbox;
+  CheckContext context;
+  TimeNs deadline = kNever;
+  std::optional<Snapshot> window_start;
+  std::optional<Snapshot> window_end;
+};
+
+Loop::Loop(const Clock& clock, const IdleOptions& idle, std::uint64_t seed, std::atomic<bool>& stop)
+    : clock_(clock), idle_(idle), seed_(seed), stop_(stop), events_(kEventsPerTurn) {}
+
+Loop::~Loop() = default;
+
+void Loop::seat(const Seat& seat) {
+  SLIP_CHECK(seat.node != nullptr && seat.fabric != nullptr);
+  places_.push_back(std::make_unique<Place>(seat));
+  places_.back()->context = {seed_, 0, seat.node, describe_node};
+  sources_.push_back(seat.fabric);
+  if (seat.storage_wake != nullptr) sources_.push_back(seat.storage_wake);
+}
+
+Snapshot Loop::snapshot(const Place& place, Ticks now) const {
+  Snapshot s;
+  s.now_ns = now_ns_;
+  s.ledger = place.outbox.ledger();
+  s.cpu = place.meter.spent();
+  s.network_bytes = place.seat.fabric->network_bytes();
+  s.loop_at = now;
+  s.loop_waited = waited_;
+  s.loop_waited_cpu_ns = yields_.cpu_ns() + sleeps_.cpu_ns();
+  s.loop_cpu_ns = thread_cpu_ns();
+  return s;
+}
+
+// What follows from a turn besides its ops.
+void Loop::settle(Place& place, Ticks now) {
+  for (const Mark mark : place.outbox.marks()) {
+    (mark == Mark::kWindowStart ? place.window_start : place.window_end) = snapshot(place, now);
+  }
+  place.outbox.clear();
+  place.deadline = place.seat.node->deadline();
+}
+
+bool Loop::turn(Place& place) {
+  const Seat& seat = place.seat;
+  const Ticks start = ticks();
+  const std::span<Event> room(events_);
+  std::size_t count = seat.fabric->poll(room.first(room.size() - kStorageEvents));
+  if (seat.storage != nullptr) count += seat.storage->poll(room.subspan(count));
+  if (count == 0 && clock_.at(start) < place.deadline) return false;
+
+  const Ticks polled = ticks();
+  now_ns_ = std::max(now_ns_, clock_.at(polled));
+  place.context.now_ns = now_ns_;
+  CheckContext::current = &place.context;
+  place.meter.start_step(polled);
+  seat.node->step(now_ns_, room.first(count), place.outbox);
+  const Ticks stepped = ticks();
+  place.meter.end_step(stepped);
+  if (!place.outbox.ops().empty()) seat.fabric->post(place.outbox.ops());
+  if (!place.outbox.storage_ops().empty()) {
+    SLIP_CHECK(seat.storage != nullptr, "a node without storage stores");
+    seat.storage->post(place.outbox.storage_ops());
+  }
+  const Ticks posted = ticks();
+  place.meter.add_fabric((count == 0 ? 0 : polled - start) + (posted - stepped));
+  settle(place, posted);
+  CheckContext::current = nullptr;
+  return true;
+}
+
+bool Loop::is_over(Place& place) {
+  std::string trouble = place.seat.node->trouble();
+  if (!trouble.empty()) {
+    end_ = {LoopEnd::Why::kTrouble, place.seat.id, std::move(trouble)};
+    return true;
+  }
+  if (place.seat.ends_run && place.seat.node->done()) {
+    end_ = {LoopEnd::Why::kDone, place.seat.id, {}};
+    return true;
+  }
+  return false;
+}
+
+template <typename Wait>
+void Loop::measured(WaitMeter& meter, Wait&& wait) {
+  const bool sampled = meter.is_sampled();
+  const std::uint64_t cpu_before = sampled ? thread_cpu_ns() : 0;
+  const Ticks before = ticks();
+  wait();
+  waited_ += ticks() - before;
+  if (sampled) meter.add_sample(thread_cpu_ns() - cpu_before);
+}
+
+void Loop::wait(Ticks idle_since) {
+  const Ticks now = ticks();
+  const TimeNs idle_ns = clock_.at(now) - clock_.at(idle_since);
+  if (idle_ns < idle_.spin_ns) {
+    pause_core();
+    return;
+  }
+  TimeNs deadline = kNever;
+  for (const auto& place : places_) deadline = std::min(deadline, place->deadline);
+  const TimeNs left = deadline == kNever ? kNever : deadline - clock_.at(now);
+  if (idle_ns < idle_.spin_ns + idle_.yield_ns || left < kShortestSleep) {
+    measured(yields_, [] { sched_yield(); });
+    return;
+  }
+  measured(sleeps_, [&] { sleep_until_any(sources_, std::min(left, idle_.longest_sleep_ns)); });
+}
+
+LoopEnd Loop::run(TimeNs time_limit_ns) {
+  end_ = {};
+  for (const auto& place : places_) place->deadline = place->seat.node->deadline();
+  Ticks idle_since = ticks();
+  try {
+    while (!stop_.load(std::memory_order_acquire) && end_.why == LoopEnd::Why::kStopped) {
+      bool busy = false;
+      for (const auto& place : places_) {
+        if (!turn(*place)) continue;
+        busy = true;
+        if (is_over(*place)) break;
+      }
+      if (busy) {
+        idle_since = ticks();
+      } else {
+        wait(idle_since);
+      }
+      if (now_ns_ > time_limit_ns || (!busy && clock_.now() > time_limit_ns)) end_.why = LoopEnd::Why::kTimeLimit;
+    }
+  } catch (const std::exception& e) {
+    end_ = {LoopEnd::Why::kTrouble, kNoNode, e.what()};
+  }
+  stop_.store(true, std::memory_order_release);
+  CheckContext::current = nullptr;
+  const Ticks now = ticks();
+  now_ns_ = std::max(now_ns_, clock_.at(now));
+  for (const auto& place : places_) {
+    if (place->window_start && !place->window_end) place->window_end = snapshot(*place, now);
+  }
+  return end_;
+}
+
+Usage Loop::usage(std::size_t i) const {
+  const Place& place = *places_.at(i);
+  if (!place.window_start || !place.window_end) return {};
+  return between(*place.window_start, *place.window_end, clock_.ns_per_tick());
+}
+
+}  // namespace slipstream::emulate

@@ -1,0 +1,98 @@
+// The loop that turns real time into turns: for each of its nodes poll -> step -> post, on one thread. It owns polling,
+// yielding, sleeping and the clock; the nodes know of none of these.
+//
+// A node takes a turn only when a poll brought events (at most kEventsPerTurn a turn) or its deadline has passed, so the
+// number of turns in the ledger is exact. Time never runs backwards for a node.
+//
+// Idle: poll for a while, then poll and yield the core, then sleep until a fabric or storage wakes the loop or the nearest
+// deadline comes. With more pollers than cores, polling on only keeps the others from what one waits for: idle_for() then
+// yields at once and sleeps soon.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/base/ids.h"
+#include "core/turn/node.h"
+#include "emulate/fabric/real_fabric.h"
+#include "emulate/loop/clock.h"
+#include "emulate/loop/cpu_meter.h"
+
+namespace slipstream::emulate {
+
+inline constexpr std::size_t kEventsPerTurn = 256;
+
+struct IdleOptions {
+  TimeNs spin_ns = 50 * kMicrosecond;         // polling after the last turn before the loop yields between polls
+  TimeNs yield_ns = 200 * kMicrosecond;       // yielding before it sleeps
+  TimeNs longest_sleep_ns = 20 * kMillisecond;  // so that the end of a run is seen in time
+};
+
+// What suits `pollers` loops that share `cores` cores.
+IdleOptions idle_for(std::uint32_t pollers, std::uint32_t cores);
+
+struct Seat {
+  NodeId id = kNoNode;
+  Node* node = nullptr;
+  RealFabric* fabric = nullptr;
+  Storage* storage = nullptr;          // may be absent
+  WakeSource* storage_wake = nullptr;  // with storage
+  bool ends_run = false;               // the run ends when this node is done
+};
+
+struct LoopEnd {
+  enum class Why : std::uint8_t { kStopped, kDone, kTrouble, kTimeLimit };
+  Why why = Why::kStopped;
+  NodeId node = kNoNode;  // kDone, kTrouble: whose
+  std::string trouble;    // kTrouble
+};
+
+class Loop {
+ public:
+  // `stop` is shared by all loops of the run and ends them; whoever sees the end first sets it.
+  Loop(const Clock& clock, const IdleOptions& idle, std::uint64_t seed, std::atomic<bool>& stop);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Everything in the seat must outlive the loop.
+  void seat(const Seat& seat);
+
+  // Until `stop`, the end of the node that ends the run, some node's trouble, or `time_limit_ns` on the clock.
+  LoopEnd run(TimeNs time_limit_ns = kNever);
+
+  // What the i-th seat did between its marks. A window that was still open when the run ended ends there; all zero when
+  // none was opened.
+  Usage usage(std::size_t i) const;
+
+ private:
+  struct Place;
+
+  bool turn(Place& place);
+  bool is_over(Place& place);
+  void settle(Place& place, Ticks now);
+  Snapshot snapshot(const Place& place, Ticks now) const;
+  void wait(Ticks idle_since);
+  void sleep(TimeNs timeout_ns);
+  template <typename Wait>
+  void measured(WaitMeter& meter, Wait&& wait);
+
+  Clock clock_;
+  IdleOptions idle_;
+  std::uint64_t seed_;
+  std::atomic<bool>& stop_;
+  LoopEnd end_;
+  std::vector<std::unique_ptr<Place>> places_;
+  std::vector<WakeSource*> sources_;
+  std::vector<Event> events_;
+  TimeNs now_ns_ = 0;
+  Ticks waited_ = 0;
+  WaitMeter yields_;
+  WaitMeter sleeps_;
+};
+
+}  // namespace slipstream::emulate

@@ -1,0 +1,33 @@
+#include "emulate/loop/pin.h"
+
+#include <algorithm>
+
+namespace slipstream::emulate {
+
+std::uint32_t usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
+}
+
+Pin::Pin(std::uint32_t which) {
+  CPU_ZERO(&before_);
+  if (sched_getaffinity(0, sizeof(before_), &before_) != 0 || CPU_COUNT(&before_) == 0) return;
+  std::uint32_t left = which % static_cast<std::uint32_t>(CPU_COUNT(&before_));
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &before_)) continue;
+    if (left-- != 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    pinned_ = sched_setaffinity(0, sizeof(one), &one) == 0;
+    return;
+  }
+}
+
+Pin::~Pin() {
+  if (pinned_) sched_setaffinity(0, sizeof(before_), &before_);
+}
+
+}  // namespace slipstream::emulate

@@ -1,0 +1,27 @@
+// Binding a thread to a core, and which cores there are for us.
+#pragma once
+
+#include <sched.h>
+
+#include <cstdint>
+
+namespace slipstream::emulate {
+
+// Cores that this process may run on (its affinity), at least 1.
+std::uint32_t usable_cores();
+
+// While it lives, the calling thread runs only on the `which`-th of the cores it could use before, round-robin. A kernel
+// that refuses leaves the thread where it is.
+class Pin {
+ public:
+  explicit Pin(std::uint32_t which);
+  ~Pin();
+  Pin(const Pin&) = delete;
+  Pin& operator=(const Pin&) = delete;
+
+ private:
+  cpu_set_t before_{};
+  bool pinned_ = false;
+};
+
+}  // namespace slipstream::emulate
