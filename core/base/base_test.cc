@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/base/byte_fifo.h"
 #include "core/base/crc32c.h"
 #include "core/base/histogram.h"
 #include "core/base/ring.h"
@@ -97,6 +98,29 @@ TEST(Ring, KeepsOrderWhileItGrows) {
       ring.pop();
     }
     ASSERT_EQ(ring.size(), static_cast<std::size_t>(in - out));
+  }
+}
+
+TEST(ByteFifo, KeepsRecordsWholeAndInOrder) {
+  // given records of any size pushed and popped in a random interleaving, through a block that must wrap and grow
+  Rng rng(11, "fifo");
+  ByteFifo fifo(256);
+  std::vector<std::vector<std::byte>> expected;
+  std::size_t out = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const std::uint64_t push_bias = i % 4000 < 2000 ? 6 : 4;
+    if (rng.chance(push_bias, 10)) {
+      std::vector<std::byte> record(rng.below(90));
+      for (auto& b : record) b = static_cast<std::byte>(rng.next());
+      std::copy(record.begin(), record.end(), fifo.push(record.size()));
+      expected.push_back(std::move(record));
+    } else if (out < expected.size()) {
+      // expect the oldest record, byte for byte
+      ASSERT_TRUE(std::ranges::equal(fifo.front(), expected[out]));
+      fifo.pop();
+      ++out;
+    }
+    ASSERT_EQ(fifo.empty(), out == expected.size());
   }
 }
 

@@ -18,7 +18,9 @@ void ReplicaManager::set_backups(std::span<const NodeId> servers) {
   SLIP_CHECK(links_.empty(), "the set of backups is fixed for a run");
   if (options_.factor == 0) return;
   for (const NodeId server : servers) {
-    if (server != self_) links_.emplace_back().backup = server;
+    if (server == self_) continue;
+    order_.push_back(static_cast<std::uint16_t>(links_.size()));
+    links_.emplace_back().backup = server;
   }
   SLIP_CHECK(links_.size() >= options_.factor, "{} backups for factor {}", links_.size(), options_.factor);
 }
@@ -175,11 +177,11 @@ bool ReplicaManager::place(ReplicatedSegment& rs, Replica& replica, TimeNs now) 
   std::uint16_t best = kNoLink;
   std::uint32_t seen = 0;
   TimeNs earliest = kNever;
-  // A random order without repetition would cost memory; a random start and odd stride over all links does as well.
   const std::size_t count = links_.size();
-  const std::size_t start = rng_.below(count);
   for (std::size_t n = 0; n < count && seen < options_.candidates; ++n) {
-    const auto i = static_cast<std::uint16_t>((start + n) % count);
+    // The next of a random permutation, drawn as far as it is needed (Fisher and Yates).
+    std::swap(order_[n], order_[n + rng_.below(count - n)]);
+    const std::uint16_t i = order_[n];
     const bool taken = std::any_of(rs.replicas.begin(), rs.replicas.end(), [i](const Replica& r) { return r.link == i; });
     if (taken) continue;
     if (links_[i].refused_until > now) {

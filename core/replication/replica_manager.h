@@ -87,6 +87,7 @@ class ReplicaManager {
   Rng rng_;
   Channel first_channel_;
   std::vector<Link> links_;
+  std::vector<std::uint16_t> order_;  // all links; scratch of place()
   std::deque<ReplicatedSegment> open_;  // segments that are not closed on all backups, oldest first
   std::uint64_t next_segment_ = 0;      // the first segment of the log that is not in open_ yet
   TimeNs retry_at_ = kNever;

@@ -14,8 +14,7 @@ namespace slipstream {
 
 enum class Opcode : std::uint16_t {
   // Key-value store (core/kv/wire.h).
-  kRead = 1,
-  kMutate = 2,
+  kKeyValue = 1,
   // Backups (core/replication/wire.h).
   kBackupOpen = 16,
   kBackupWrite = 17,

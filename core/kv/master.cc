@@ -1,0 +1,132 @@
+#include "core/kv/master.h"
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "core/base/check.h"
+
+namespace slipstream {
+
+Master::Master(const LogOptions& log, const ReplicationOptions& replication, NodeId self, std::uint64_t seed,
+               const Region& log_memory, Channel first_backup_channel)
+    : log_(log, self, log_memory),
+      store_(log_, self),
+      replicas_(replication, self, log_, seed, first_backup_channel) {}
+
+void Master::execute(std::span<Request> requests, Outbox& out) {
+  // Two looks ahead, so that the cache misses of a turn's requests overlap.
+  for (Request& request : requests) {
+    out.work(Work::kMessageIn);
+    ConstBytes rest = request.message.body;
+    if (rest.size() < sizeof(KvRequest)) continue;
+    rest = rest.subspan(sizeof(KvRequest));
+    KvItemHeader item;
+    ConstBytes key;
+    ConstBytes value;
+    if (!next_item(rest, item, key, value)) continue;
+    request.first_hash = key_hash(item.table, key);
+    store_.prefetch_bucket(request.first_hash);
+  }
+  if (requests.size() > 1) {
+    for (const Request& request : requests) store_.prefetch_entry(request.first_hash);
+  }
+  for (const Request& request : requests) execute_one(request, out);
+}
+
+void Master::execute_one(const Request& request, Outbox& out) {
+  out.work(Work::kRequest);
+  RpcHeader header = request.message.header;
+  header.is_answer = 1;
+  header.status = Status::kOk;
+  answer_.resize(sizeof(RpcHeader));
+  KvRequest kv;
+  ConstBytes rest = request.message.body;
+  bool wellformed = read_body(rest, kv) && kv.items <= kMaxItems;
+  bool durable = true;
+  bool drop = false;
+  if (wellformed) {
+    rest = rest.subspan(sizeof(KvRequest));
+    for (std::uint32_t i = 0; i < kv.items && wellformed; ++i) {
+      KvItemHeader item;
+      ConstBytes key;
+      ConstBytes value;
+      // The largest entries of an item must fit into one append.
+      wellformed = next_item(rest, item, key, value) && item.kind <= KvKind::kIncrement &&
+                   key.size() + value.size() + 256 <= log_.max_append_bytes() &&
+                   (!is_mutation(item.kind) || item.sequence != 0);
+      if (!wellformed) break;
+      const KeyHash hash = i == 0 ? request.first_hash : key_hash(item.table, key);
+      const ItemResult result = store_.execute(kv.client, kv.acked_below, item, key, value, hash, out);
+      log_full_ = log_full_ || result.status == Status::kLogFull;
+      drop = drop || result.drop;
+      durable = durable && rests_on_durable(item, result);
+      append_answer(result);
+    }
+  }
+  if (drop) return;  // the client had the answer already: it waits for none
+  if (!wellformed) {
+    header.status = Status::kBadRequest;
+    answer_.resize(sizeof(RpcHeader));
+  }
+  std::memcpy(answer_.data(), &header, sizeof(header));
+  if (durable) {
+    std::memcpy(out.send(request.channel, answer_.size(), request.tag), answer_.data(), answer_.size());
+    return;
+  }
+  waiting_.push({log_.appended_position(), request.tag, request.channel});
+  std::memcpy(answers_.push(answer_.size()), answer_.data(), answer_.size());
+}
+
+bool Master::rests_on_durable(const KvItemHeader& item, const ItemResult& result) const {
+  if (result.status == Status::kWrongServer || result.status == Status::kLogFull) return true;
+  if (log_.appended_position() <= durable_) return true;
+  if (is_mutation(item.kind) || result.seen == 0) return false;
+  // Log memory is filled in order: an entry's slot is its segment's number. Its bytes end before the position of whatever
+  // is certified behind it.
+  return position_of(SegmentId{result.seen >> 24}, result.seen & 0xffffff) < durable_;
+}
+
+void Master::append_answer(const ItemResult& result) {
+  KvItemAnswer answer;
+  answer.status = result.status;
+  answer.version = result.version;
+  answer.value_bytes =
+      static_cast<std::uint32_t>(result.has_counter ? sizeof(result.counter) : result.value.size());
+  const std::size_t at = answer_.size();
+  answer_.resize(at + sizeof(answer) + answer.value_bytes);
+  std::memcpy(answer_.data() + at, &answer, sizeof(answer));
+  if (result.has_counter) {
+    std::memcpy(answer_.data() + at + sizeof(answer), &result.counter, sizeof(result.counter));
+  } else if (!result.value.empty()) {
+    std::memcpy(answer_.data() + at + sizeof(answer), result.value.data(), result.value.size());
+  }
+}
+
+void Master::advance(TimeNs now, Outbox& out) {
+  replicas_.advance(now, out);
+  durable_ = replicas_.durable_position();
+  while (!waiting_.empty() && waiting_.front().position <= durable_) {
+    const Waiting& waiting = waiting_.front();
+    const ConstBytes answer = answers_.front();
+    std::memcpy(out.send(waiting.channel, answer.size(), waiting.tag), answer.data(), answer.size());
+    answers_.pop();
+    waiting_.pop();
+  }
+}
+
+std::string Master::trouble() const {
+  if (log_full_) {
+    return fmt::format("the log memory of {} MiB is used up (there is no cleaning yet): raise cluster.log_memory, or "
+                       "shorten the run",
+                       log_.segment_count() * log_.head().memory.size() / kMiB);
+  }
+  return replicas_.trouble();
+}
+
+std::string Master::describe() const {
+  return fmt::format("{} objects {} waiting {} {}", log_.describe(), store_.objects(), waiting_.size(),
+                     replicas_.describe());
+}
+
+}  // namespace slipstream

@@ -1,0 +1,67 @@
+// A server's primary side: log, objects and replication put together, and the rule that joins them: an answer leaves when
+// everything it rests on is on all backups, so reads see only what is replicated (design section 3).
+//
+// Answers leave in the order of the log positions they wait for. Anything executed in a turn is certified and sent as one
+// batch at the end of the turn, when the replicas' windows allow.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/byte_fifo.h"
+#include "core/base/ring.h"
+#include "core/kv/store.h"
+#include "core/log/log.h"
+#include "core/replication/replica_manager.h"
+#include "core/turn/outbox.h"
+
+namespace slipstream {
+
+class Master {
+ public:
+  struct Request {
+    Channel channel = 0;
+    std::uint64_t tag = 0;
+    RpcMessage message;
+    KeyHash first_hash = 0;  // scratch: of the first item, for looking ahead
+  };
+
+  Master(const LogOptions& log, const ReplicationOptions& replication, NodeId self, std::uint64_t seed,
+         const Region& log_memory, Channel first_backup_channel);
+
+  KvStore& store() { return store_; }
+  ReplicaManager& replicas() { return replicas_; }
+  const Log& log() const { return log_; }
+
+  // Executes requests of one turn, in order. The views in them must live until it returns.
+  void execute(std::span<Request> requests, Outbox& out);
+  // Replicates what is new and answers what has become durable. Once a turn, last.
+  void advance(TimeNs now, Outbox& out);
+
+  std::size_t waiting() const { return waiting_.size(); }
+  std::string trouble() const;
+  std::string describe() const;
+
+ private:
+  struct Waiting {
+    LogPosition position = 0;
+    std::uint64_t tag = 0;
+    Channel channel = 0;
+  };
+
+  void execute_one(const Request& request, Outbox& out);
+  bool rests_on_durable(const KvItemHeader& item, const ItemResult& result) const;
+  void append_answer(const ItemResult& result);
+
+  Log log_;
+  KvStore store_;
+  ReplicaManager replicas_;
+  LogPosition durable_ = 0;
+  Ring<Waiting> waiting_;
+  ByteFifo answers_;             // of waiting_, in the same order
+  std::vector<std::byte> answer_;  // scratch: the answer being made
+  bool log_full_ = false;
+};
+
+}  // namespace slipstream
