@@ -91,6 +91,11 @@ std::string describe_line(const RunPlan& plan, NodeId id, const Node& node) {
   return fmt::format("\n  {}: {}", plan.name(id), node.describe());
 }
 
-std::string interrupted(int signal) { return fmt::format("interrupted by {}", strsignal(signal)); }
+std::string signal_name(int signal) {
+  const char* const abbreviation = sigabbrev_np(signal);
+  return abbreviation == nullptr ? fmt::format("signal {}", signal) : fmt::format("SIG{}", abbreviation);
+}
+
+std::string interrupted(int signal) { return fmt::format("interrupted by {}", signal_name(signal)); }
 
 }  // namespace slipstream::emulate

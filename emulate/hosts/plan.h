@@ -69,5 +69,6 @@ NodeReport report_of(const RunPlan& plan, NodeId id, const Node& node, const Usa
 std::string late(const EmulateOptions& options);
 std::string describe_line(const RunPlan& plan, NodeId id, const Node& node);
 std::string interrupted(int signal);
+std::string signal_name(int signal);  // "SIGKILL"
 
 }  // namespace slipstream::emulate

@@ -24,7 +24,7 @@
 namespace slipstream::emulate {
 namespace {
 
-constexpr TimeNs kGrace = 5 * kSecond;            // for a child to end by itself once the run is over
+constexpr TimeNs kGrace = 3 * kSecond;            // for a child to end by itself once the run is over
 constexpr int kLookMs = 100;                      // how often signals and limits are looked at
 constexpr int kStartingLookMs = 1;
 constexpr std::size_t kLastWords = 2000;          // bytes of a child's stderr that are told
@@ -126,9 +126,8 @@ std::string last_words(const std::string& run_directory, NodeId id) {
 }
 
 std::string killed(const RunPlan& plan, const std::string& run_directory, const Child& child) {
-  const int signal = WTERMSIG(child.status);
-  return fmt::format("{} (process {}) was killed by signal {} ({}){}", plan.name(child.id), child.pid, signal,
-                     strsignal(signal), last_words(run_directory, child.id));
+  return fmt::format("{} (process {}) was killed by {}{}", plan.name(child.id), child.pid,
+                     signal_name(WTERMSIG(child.status)), last_words(run_directory, child.id));
 }
 
 std::string states(const RunPlan& plan, const std::string& run_directory, const Children& children) {
