@@ -1,0 +1,214 @@
+#include "experiments/cli/commands.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "experiments/cli/environment.h"
+#include "experiments/cli/hardware.h"
+#include "experiments/cli/paths.h"
+#include "experiments/cli/results.h"
+#include "experiments/cli/runner.h"
+#include "experiments/cli/summary.h"
+
+namespace slipstream::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+double planned_seconds(const std::vector<Point>& points, World world, std::uint32_t repeats) {
+  double seconds = 0;
+  for (const Point& point : points) {
+    if (point.world != world) continue;
+    seconds += static_cast<double>(point.experiment.cluster.warmup_ns + point.experiment.cluster.duration_ns) / 1e9 * repeats;
+  }
+  return seconds;
+}
+
+std::string count_text(std::size_t n, std::string_view noun) { return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s"); }
+
+// Where it runs and how much that is: "4 points for real (shm, packed), about 5 s; ...".
+std::string plan_text(const Spec& spec, const std::vector<Point>& points) {
+  std::string text;
+  for (const World world : spec.base.worlds) {
+    const auto here = static_cast<std::size_t>(std::count_if(points.begin(), points.end(), [&](const Point& p) { return p.world == world; }));
+    const double seconds = planned_seconds(points, world, spec.base.repeats);
+    text += fmt::format("  {:<8} {} x {}, {:.3g} s of {} time\n", name(world), count_text(here, "point"),
+                        count_text(spec.base.repeats, "repeat"), seconds, world == World::kSim ? "virtual" : "real");
+  }
+  return text;
+}
+
+void copy_profiles(const std::vector<Point>& points, ResultsFolder& folder) {
+  for (const Point& point : points) {
+    if (point.world != World::kSim) continue;
+    const std::string& profile = point.experiment.sim.hardware;
+    const fs::path copy = folder.path() / "hardware" / (profile + ".json");
+    const std::string now = read_text(hardware_file(profile));
+    std::error_code ignored;
+    if (fs::exists(copy, ignored) && !folder.lines().empty() && read_text(copy) != now) {
+      throw UserError(kExitUsage, fmt::format("{}: its points were made with another version of the profile {}; choose another folder "
+                                              "with --out, or remove this one", folder.path().string(), profile));
+    }
+    if (!fs::exists(copy, ignored) || folder.lines().empty()) folder.write_file("hardware/" + profile + ".json", now);
+  }
+}
+
+std::string same_command_hint(const ResultsFolder& folder) {
+  return fmt::format("what is finished is in {}; the same command carries on there", folder.path().string());
+}
+
+// Tables on stdout, or one JSON object.
+int tell_results(const RunRequest& request, const Spec& spec, const std::vector<Point>& points, ResultsFolder& folder) {
+  const std::vector<PointSummary> summaries = summarize_points(points, folder.lines());
+  const std::vector<CheckedClaim> claims = check_claims(spec, summaries);
+  const std::vector<std::string> unsafe = violations(summaries);
+  folder.write_file("expect.json", claims_json(claims).dump(2) + "\n");
+  if (request.json) {
+    const Json all = {{"results", folder.path().string()}, {"points", summaries_json(summaries)}, {"expect", claims_json(claims)}, {"violations", unsafe}};
+    fmt::print("{}\n", all.dump(2));
+  } else {
+    fmt::print("\n{}\n", points_table(spec, summaries));
+    if (spec.base.repeats > 1) fmt::print("Each figure is the median of {} repeats (smallest–largest).\n\n", spec.base.repeats);
+    if (const std::string ratios = ratio_table(spec, summaries); !ratios.empty()) fmt::print("{}\n", ratios);
+    fmt::print("{}\n", notes(points));
+    if (!claims.empty()) fmt::print("Expected\n{}\n", claims_text(claims));
+    for (const std::string& violation : unsafe) fmt::print("UNSAFE: {}\n", violation);
+    fmt::print("Results: {}\n", folder.path().string());
+  }
+  if (!unsafe.empty()) return kExitUnsafe;
+  const bool failed = std::any_of(claims.begin(), claims.end(), [](const CheckedClaim& c) { return c.verdict.outcome == Verdict::Outcome::kFails; });
+  return failed ? kExitClaimFailed : kExitOk;
+}
+
+// The exit status of plots/report.py. Its own output goes to stderr, so that ours stays a table or JSON alone.
+int make_report(const std::string& folder) {
+  const fs::path script = repository_root() / "plots" / "report.py";
+  std::fflush(stdout);
+  const pid_t pid = ::fork();
+  if (pid < 0) throw UserError(kExitRunFailed, fmt::format("cannot start /usr/bin/python3: {}", std::strerror(errno)));
+  if (pid == 0) {
+    ::execl("/usr/bin/python3", "python3", script.c_str(), folder.c_str(), static_cast<char*>(nullptr));
+    fmt::print(stderr, "slipstream: /usr/bin/python3 cannot be run ({}); install python3 and python3-matplotlib\n", std::strerror(errno));
+    ::_exit(kExitRunFailed);
+  }
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : kExitRunFailed;
+}
+
+std::string value_text(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return value.dump();
+  std::vector<std::string> items;
+  for (const Json& item : value) items.push_back(value_text(item));
+  return fmt::format("{}", fmt::join(items, ", "));
+}
+
+void describe_fields(const Spec& spec) {
+  const Json flat = spec.document.flatten();
+  for (const Field& field : fields()) {
+    if (field.path == "name" || field.path == "description" || field.path == "figure") continue;
+    const auto axis = std::find_if(spec.sweep.begin(), spec.sweep.end(), [&](const SweepAxis& a) { return a.field == &field; });
+    const Json::json_pointer pointer(field.pointer());
+    if (axis != spec.sweep.end()) {
+      fmt::print("  {:<25} {:<24} {}\n", field.path, fmt::format("sweep: {}", value_text(axis->values)), field.doc);
+    } else if (spec.document.contains(pointer)) {
+      const Json& value = spec.document.at(pointer);
+      const bool is_default = !field.required && value == field.get(Experiment{});
+      fmt::print("  {:<25} {:<24} {}\n", field.path, value_text(value) + (is_default ? " (default)" : ""), field.doc);
+    }
+  }
+}
+
+}  // namespace
+
+int run_command(const RunRequest& request) {
+  const Spec spec = read_spec(find_spec(request.spec), request.overrides);
+  const std::vector<Point> points = points_of(spec);
+  const fs::path out = request.out.empty() ? fs::path("results") / spec.base.name : fs::path(request.out);
+  const auto say = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+  ResultsFolder folder(out, spec.document, environment_of(spec.base), say);
+  copy_profiles(points, folder);
+  if (!request.json) {
+    fmt::print("{}: {}\n{}", spec.base.name, spec.base.description, plan_text(spec, points));
+    std::fflush(stdout);
+  }
+  const std::size_t cores = static_cast<std::size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  const RunSummary summary = run_points(spec, points, folder, request.jobs == 0 ? cores : request.jobs, terminal && !request.json);
+  if (summary.interrupted) {
+    fmt::print(stderr, "slipstream: interrupted after {} of {} runs; {}\n", summary.skipped + summary.finished, summary.runs, same_command_hint(folder));
+    return kExitInterrupted;
+  }
+  for (const std::string& failure : summary.failures) fmt::print(stderr, "slipstream: {}\n", failure);
+  if (folder.lines().empty()) return kExitRunFailed;
+  const int status = tell_results(request, spec, points, folder);
+  if (!summary.failures.empty()) {
+    fmt::print(stderr, "slipstream: {} of {} runs failed; {}\n", summary.failures.size(), summary.runs, same_command_hint(folder));
+  }
+  if (!request.json && make_report(out.string()) != 0) {
+    fmt::print(stderr, "slipstream: no report was made; `slipstream report {}` tries again\n", out.string());
+  }
+  return status == kExitUnsafe ? status : summary.failures.empty() ? status : kExitRunFailed;
+}
+
+int describe_command(const RunRequest& request) {
+  const Spec spec = read_spec(find_spec(request.spec), request.overrides);
+  if (request.json) {
+    fmt::print("{}\n", spec.document.dump(2));
+    return kExitOk;
+  }
+  const std::vector<Point> points = points_of(spec);
+  fmt::print("{} ({})\n\n{}\n", spec.base.name, spec.file, spec.base.description);
+  if (!spec.base.figure.empty()) fmt::print("Stands beside: {}\n", spec.base.figure);
+  fmt::print("\nRuns\n{}", plan_text(spec, points));
+  fmt::print("\nOptions\n");
+  describe_fields(spec);
+  if (!spec.expect.empty()) {
+    fmt::print("\nExpected\n");
+    for (const Claim& claim : spec.expect) fmt::print("  {}\n", claim.text);
+  }
+  fmt::print("\n{}", notes(points));
+  return kExitOk;
+}
+
+int list_command(bool json) {
+  const fs::path folder = repository_root() / "experiments" / "specs";
+  Json list = Json::array();
+  std::vector<std::vector<std::string>> rows = {{"spec", "worlds", "points", "what it shows"}};
+  for (const std::string& name : json_names(folder)) {
+    const Spec spec = read_spec(folder / (name + ".json"), {});
+    const std::size_t points = points_of(spec).size();
+    std::vector<std::string> worlds;
+    for (const World world : spec.base.worlds) worlds.emplace_back(cli::name(world));
+    list.push_back({{"spec", name}, {"worlds", worlds}, {"points", points}, {"description", spec.base.description}, {"figure", spec.base.figure}});
+    rows.push_back({name, fmt::format("{}", fmt::join(worlds, "+")), std::to_string(points), spec.base.description});
+  }
+  if (json) fmt::print("{}\n", list.dump(2));
+  else fmt::print("{}", aligned(rows));
+  return kExitOk;
+}
+
+int schema_command() {
+  fmt::print("{}\n", schema().dump(2));
+  return kExitOk;
+}
+
+int report_command(const std::string& folder) {
+  std::error_code ignored;
+  if (!fs::exists(fs::path(folder) / "points.jsonl", ignored)) {
+    throw UserError(kExitUsage, fmt::format("{}: is not a results folder (it has no points.jsonl); name the folder a run told you", folder));
+  }
+  return make_report(folder) == 0 ? kExitOk : kExitRunFailed;
+}
+
+}  // namespace slipstream::cli

@@ -1,0 +1,26 @@
+// What the command line can be asked for. Each command returns the exit status (experiment.h) and throws UserError when
+// it was asked for something that cannot be.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "experiments/cli/spec.h"
+
+namespace slipstream::cli {
+
+struct RunRequest {
+  std::string spec;  // file or name
+  Overrides overrides;
+  std::string out;   // empty: results/NAME
+  std::size_t jobs = 0;  // 0: one per core
+  bool json = false;
+};
+
+int run_command(const RunRequest& request);
+int describe_command(const RunRequest& request);
+int list_command(bool json);
+int schema_command();
+int report_command(const std::string& folder);
+
+}  // namespace slipstream::cli

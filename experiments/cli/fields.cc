@@ -1,0 +1,409 @@
+#include "experiments/cli/fields.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "experiments/cli/expect.h"
+
+namespace slipstream::cli {
+namespace {
+
+constexpr double kHour = 3600.0 * 1e9;
+
+std::optional<Dimension> dimension_of(Kind kind) {
+  switch (kind) {
+    case Kind::kSize: return Dimension::kSize;
+    case Kind::kTime: return Dimension::kTime;
+    case Kind::kRate: return Dimension::kRate;
+    default: return std::nullopt;
+  }
+}
+
+double number_of(const Json& value, Kind kind) {
+  if (const auto dimension = dimension_of(kind)) {
+    return parse_quantity(value.get_ref<const std::string&>(), *dimension).value.value_or(0);
+  }
+  return value.get<double>();
+}
+
+// The builders below take a function that names the option's place in an Experiment; reading and writing follow from it.
+template <typename Access>
+Field text(std::string path, Scope scope, std::string doc, Access access) {
+  Field field{.path = std::move(path), .kind = Kind::kText, .scope = scope, .choices = {}, .doc = std::move(doc), .get = {}, .set = {}};
+  field.get = [access](const Experiment& e) { return Json(access(const_cast<Experiment&>(e))); };
+  field.set = [access](Experiment& e, const Json& v) { access(e) = v.get<std::string>(); };
+  return field;
+}
+
+template <typename Access>
+Field number(std::string path, Kind kind, Scope scope, double low, double high, std::string doc, Access access) {
+  Field field{.path = std::move(path), .kind = kind, .scope = scope, .low = low, .high = high, .choices = {}, .doc = std::move(doc), .get = {}, .set = {}};
+  field.get = [access, kind](const Experiment& e) {
+    const auto value = access(const_cast<Experiment&>(e));
+    const auto dimension = dimension_of(kind);
+    return dimension ? Json(format_quantity(static_cast<double>(value), *dimension)) : Json(value);
+  };
+  field.set = [access, kind](Experiment& e, const Json& v) {
+    using Value = std::remove_reference_t<decltype(access(e))>;
+    access(e) = static_cast<Value>(number_of(v, kind));
+  };
+  return field;
+}
+
+template <typename Access>
+Field boolean(std::string path, Scope scope, std::string doc, Access access) {
+  Field field{.path = std::move(path), .kind = Kind::kBool, .scope = scope, .choices = {}, .doc = std::move(doc), .get = {}, .set = {}};
+  field.get = [access](const Experiment& e) { return Json(access(const_cast<Experiment&>(e))); };
+  field.set = [access](Experiment& e, const Json& v) { access(e) = v.get<bool>(); };
+  return field;
+}
+
+// `parse` turns a name into the value; `name()` of the value's type turns it back. `candidates` are tried one by one, so
+// that only names this build knows are offered.
+template <typename Access, typename Parse>
+Field choice(std::string path, Scope scope, std::vector<std::string> names, std::string doc, Access access, Parse parse) {
+  Field field{.path = std::move(path), .kind = Kind::kChoice, .scope = scope, .choices = std::move(names), .doc = std::move(doc), .get = {}, .set = {}};
+  field.get = [access](const Experiment& e) { return Json(std::string(name(access(const_cast<Experiment&>(e))))); };
+  field.set = [access, parse](Experiment& e, const Json& v) { access(e) = *parse(v.get<std::string>()); };
+  return field;
+}
+
+Field require(Field field) {
+  field.required = true;
+  return field;
+}
+
+void add_spec_fields(std::vector<Field>& table) {
+  table.push_back(require(text("name", Scope::kSpec, "what the experiment is called; its results go to results/NAME",
+                               [](Experiment& e) -> std::string& { return e.name; })));
+  table.push_back(require(text("description", Scope::kSpec, "what it shows, for a reader of the results",
+                               [](Experiment& e) -> std::string& { return e.description; })));
+  table.push_back(text("figure", Scope::kSpec, "the published figure or table it stands beside",
+                       [](Experiment& e) -> std::string& { return e.figure; }));
+  Field worlds{.path = "worlds", .kind = Kind::kChoiceList, .scope = Scope::kSpec, .required = true,
+               .choices = {"emulate", "sim"}, .doc = "where it runs: for real on this machine, in the simulator, or both",
+               .get = {}, .set = {}};
+  worlds.get = [](const Experiment& e) {
+    Json list = Json::array();
+    for (const World world : e.worlds) list.push_back(std::string(name(world)));
+    return list;
+  };
+  worlds.set = [](Experiment& e, const Json& v) {
+    e.worlds.clear();
+    for (const auto& item : v) e.worlds.push_back(*world_of(item.get<std::string>()));
+  };
+  table.push_back(std::move(worlds));
+  table.push_back(number("seed", Kind::kInteger, Scope::kSpec, 0, 9e15, "of the first repeat; repeat r uses seed + r",
+                         [](Experiment& e) -> std::uint64_t& { return e.cluster.seed; }));
+  table.push_back(number("repeats", Kind::kInteger, Scope::kSpec, 1, 1000,
+                         "how often each point is run; tables show the median, smallest and largest",
+                         [](Experiment& e) -> std::uint32_t& { return e.repeats; }));
+  table.push_back(number("warmup", Kind::kTime, Scope::kBoth, 0, kHour, "time under load before anything is measured",
+                         [](Experiment& e) -> TimeNs& { return e.cluster.warmup_ns; }));
+  table.push_back(number("duration", Kind::kTime, Scope::kBoth, 1e4, kHour, "measured time, virtual in the simulator",
+                         [](Experiment& e) -> TimeNs& { return e.cluster.duration_ns; }));
+}
+
+void add_cluster_fields(std::vector<Field>& table) {
+  table.push_back(number("cluster.servers", Kind::kInteger, Scope::kBoth, 1, 1000,
+                         "servers; each is primary of its tablets and backup for others",
+                         [](Experiment& e) -> std::uint16_t& { return e.cluster.servers; }));
+  table.push_back(number("cluster.clients", Kind::kInteger, Scope::kBoth, 1, 10000, "client nodes",
+                         [](Experiment& e) -> std::uint16_t& { return e.cluster.clients; }));
+  table.push_back(number("cluster.segment", Kind::kSize, Scope::kBoth, 4 * kKiB, 8 * kMiB,
+                         "size of a log segment and of a replica buffer",
+                         [](Experiment& e) -> std::size_t& { return e.cluster.log.segment_bytes; }));
+  table.push_back(number("cluster.log_memory", Kind::kSize, Scope::kBoth, 16 * kKiB, 256.0 * kGiB,
+                         "log memory of one server, a whole number of segments and at least 4",
+                         [](Experiment& e) -> std::size_t& { return e.cluster.log.memory_bytes; }));
+  table.push_back(number("cluster.rpc_timeout", Kind::kTime, Scope::kBoth, 1e5, kHour,
+                         "a client's request without an answer is sent again after this",
+                         [](Experiment& e) -> TimeNs& { return e.cluster.rpc_timeout_ns; }));
+}
+
+void add_replication_fields(std::vector<Field>& table) {
+  table.push_back(require(choice("replication.policy", Scope::kBoth, {"none", "rpc", "tailwind"},
+                                 "how a write reaches the backups: not at all, as a request that the backup's CPU "
+                                 "copies (RAMCloud), or as a one-sided write that it never sees (Tailwind)",
+                                 [](Experiment& e) -> Policy& { return e.cluster.replication.policy; }, policy_of)));
+  table.push_back(number("replication.factor", Kind::kInteger, Scope::kBoth, 1, 16,
+                         "replicas on other servers, not counting the primary's own copy",
+                         [](Experiment& e) -> std::uint16_t& { return e.cluster.replication.factor; }));
+  table.push_back(number("replication.window", Kind::kInteger, Scope::kBoth, 1, 1024,
+                         "replication writes in flight per replica; meanwhile appends gather for the next",
+                         [](Experiment& e) -> std::uint32_t& { return e.cluster.replication.window; }));
+  table.push_back(number("replication.max_write", Kind::kSize, Scope::kBoth, 1 * kKiB, 1 * kMiB,
+                         "most bytes of one replication write or request",
+                         [](Experiment& e) -> std::size_t& { return e.cluster.replication.max_write_bytes; }));
+  table.push_back(number("replication.buffers", Kind::kInteger, Scope::kBoth, 1, 65536,
+                         "replica buffers of one backup, one segment each",
+                         [](Experiment& e) -> std::uint32_t& { return e.cluster.replication.buffers; }));
+  table.push_back(number("replication.candidates", Kind::kInteger, Scope::kBoth, 1, 1000,
+                         "random backups among which the least loaded gets a segment's replica",
+                         [](Experiment& e) -> std::uint32_t& { return e.cluster.replication.candidates; }));
+  table.push_back(number("replication.retry", Kind::kTime, Scope::kBoth, 1e3, 60e9,
+                         "pause before a refused open is tried again",
+                         [](Experiment& e) -> TimeNs& { return e.cluster.replication.retry_ns; }));
+}
+
+void add_workload_fields(std::vector<Field>& table) {
+  Field workload{.path = "workload.name", .kind = Kind::kChoice, .scope = Scope::kBoth, .required = true,
+                 .choices = {"write-only", "ycsb-a", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-f"},
+                 .doc = "the mix of operations: YCSB A 50/50 read/update, B 95/5, C read only, D 95/5 read/insert, "
+                        "F 50/50 read/read-modify-write; write-only updates",
+                 .get = {}, .set = {}};
+  workload.get = [](const Experiment& e) { return Json(e.cluster.workload.name); };
+  workload.set = [](Experiment& e, const Json& v) {
+    e.cluster.workload.name = v.get<std::string>();
+    apply_workload_name(e.cluster.workload.name, e.cluster.workload);
+  };
+  table.push_back(std::move(workload));
+  Field distribution{.path = "workload.distribution", .kind = Kind::kChoice, .scope = Scope::kBoth,
+                     .choices = {"own", "uniform", "zipfian", "latest"},
+                     .doc = "which keys are asked for; own: the distribution that belongs to the named workload", .get = {}, .set = {}};
+  distribution.get = [](const Experiment& e) {
+    return Json(e.own_distribution ? "own" : std::string(name(e.cluster.workload.distribution)));
+  };
+  distribution.set = [](Experiment& e, const Json& v) {
+    const auto chosen = distribution_of(v.get<std::string>());
+    e.own_distribution = !chosen.has_value();
+    if (chosen) e.cluster.workload.distribution = *chosen;
+  };
+  table.push_back(std::move(distribution));
+  table.push_back(number("workload.records", Kind::kInteger, Scope::kBoth, 1, 1e10, "records loaded before the run",
+                         [](Experiment& e) -> std::uint64_t& { return e.cluster.workload.records; }));
+  table.push_back(number("workload.key", Kind::kSize, Scope::kBoth, 16, 1024, "size of a key",
+                         [](Experiment& e) -> std::size_t& { return e.cluster.workload.key_bytes; }));
+  table.push_back(number("workload.value", Kind::kSize, Scope::kBoth, 1, 1 * kMiB - 64 * kKiB, "size of a value",
+                         [](Experiment& e) -> std::size_t& { return e.cluster.workload.value_bytes; }));
+  table.push_back(choice("workload.arrivals", Scope::kBoth, {"closed", "poisson", "fixed"},
+                         "closed: each client keeps `outstanding` operations going; poisson, fixed: operations arrive at "
+                         "`rate` whatever the answers do, and latency counts from the intended arrival",
+                         [](Experiment& e) -> Arrivals& { return e.cluster.workload.arrivals; }, arrivals_of));
+  table.push_back(number("workload.outstanding", Kind::kInteger, Scope::kBoth, 1, 65536,
+                         "operations in flight per client; with poisson and fixed arrivals at most",
+                         [](Experiment& e) -> std::uint32_t& { return e.cluster.workload.outstanding; }));
+  table.push_back(number("workload.rate", Kind::kRate, Scope::kBoth, 0, 1e10,
+                         "poisson and fixed arrivals: of all clients together",
+                         [](Experiment& e) -> double& { return e.cluster.workload.rate_ops_per_s; }));
+}
+
+void add_emulate_fields(std::vector<Field>& table) {
+  table.push_back(choice("emulate.fabric", Scope::kEmulate, {"shm", "tcp"}, "shared memory, or sockets of the kernel",
+                         [](Experiment& e) -> emulate::FabricKind& { return e.emulate.fabric; },
+                         emulate::fabric_kind_of));
+  table.push_back(choice("emulate.hosts", Scope::kEmulate, {"packed", "processes"},
+                         "all nodes in one process, or a process for each node",
+                         [](Experiment& e) -> emulate::HostKind& { return e.emulate.hosts; }, emulate::host_kind_of));
+  table.push_back(number("emulate.loops", Kind::kInteger, Scope::kEmulate, 0, 1024,
+                         "packed: threads that drive the nodes; 0: one per core",
+                         [](Experiment& e) -> std::uint32_t& { return e.emulate.loops; }));
+  table.push_back(boolean("emulate.pin", Scope::kEmulate, "bind each loop or process to a core",
+                          [](Experiment& e) -> bool& { return e.emulate.pin; }));
+  Field storage{.path = "emulate.storage", .kind = Kind::kText, .scope = Scope::kEmulate, .choices = {},
+                .doc = "where closed replicas go: \"memory\", or a folder such as \"/var/tmp/slipstream\"", .get = {}, .set = {}};
+  storage.get = [](const Experiment& e) {
+    return Json(e.emulate.storage_directory.empty() ? "memory" : e.emulate.storage_directory);
+  };
+  storage.set = [](Experiment& e, const Json& v) {
+    e.emulate.storage_directory = v.get<std::string>() == "memory" ? "" : v.get<std::string>();
+  };
+  table.push_back(std::move(storage));
+  table.push_back(number("emulate.base_port", Kind::kInteger, Scope::kEmulate, 0, 65000,
+                         "tcp: node i listens on base_port + i at 127.0.0.1; 0: free ports are picked",
+                         [](Experiment& e) -> std::uint16_t& { return e.emulate.base_port; }));
+  table.push_back(number("emulate.time_limit", Kind::kTime, Scope::kEmulate, 1e9, 24 * kHour,
+                         "a run that takes longer has failed",
+                         [](Experiment& e) -> TimeNs& { return e.emulate.time_limit_ns; }));
+}
+
+void add_sim_fields(std::vector<Field>& table) {
+  table.push_back(text("sim.hardware", Scope::kSim, "hardware profile: a file of experiments/hardware, without .json",
+                       [](Experiment& e) -> std::string& { return e.sim.hardware; }));
+}
+
+std::vector<Field> make_fields() {
+  std::vector<Field> table;
+  add_spec_fields(table);
+  add_cluster_fields(table);
+  add_replication_fields(table);
+  add_workload_fields(table);
+  add_emulate_fields(table);
+  add_sim_fields(table);
+  return table;
+}
+
+std::string found(const Json& value) {
+  std::string text = value.dump();
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  static constexpr std::string_view kNoun[] = {"null", "an object", "a list", "the text", "", "the number", "the number", "the number", "", ""};
+  const auto noun = kNoun[static_cast<std::size_t>(value.type())];
+  if (value.is_object() || value.is_array() || value.is_null()) return std::string(noun);
+  return noun.empty() ? text : fmt::format("{} {}", noun, text);
+}
+
+Checked check_choice(const Field& field, const Json& value) {
+  if (!value.is_string()) return {{}, fmt::format("found {}; expected {}", found(value), expectation(field))};
+  const auto& word = value.get_ref<const std::string&>();
+  if (std::find(field.choices.begin(), field.choices.end(), word) != field.choices.end()) return {value, {}};
+  const std::string near = nearest(word, field.choices);
+  return {{}, fmt::format("\"{}\" is not known{}; expected {}", word,
+                          near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near), expectation(field))};
+}
+
+Checked check_quantity(const Field& field, const Json& value, Dimension dimension) {
+  if (!value.is_string()) {
+    const std::string hint = value.is_number() ? fmt::format(" has no unit; write for instance \"{}\"", example_of(dimension))
+                                               : fmt::format("; expected {}", expectation(field));
+    return {{}, fmt::format("{}{}", found(value), hint)};
+  }
+  const auto& written = value.get_ref<const std::string&>();
+  const auto parsed = parse_quantity(written, dimension);
+  if (!parsed.value) return {{}, fmt::format("\"{}\" {}; expected {} (units: {})", written, parsed.problem, expectation(field), unit_list(dimension))};
+  if (*parsed.value < field.low || *parsed.value > field.high) {
+    return {{}, fmt::format("\"{}\" is out of range; expected {}", written, expectation(field))};
+  }
+  if (dimension != Dimension::kRate && std::fmod(*parsed.value, 1.0) != 0) {
+    return {{}, fmt::format("\"{}\" is not a whole number of {}", written, dimension == Dimension::kSize ? "bytes" : "nanoseconds")};
+  }
+  return {Json(format_quantity(*parsed.value, dimension)), {}};
+}
+
+Json schema_of(const Field& field) {
+  Json node;
+  if (const auto dimension = dimension_of(field.kind)) {
+    node["type"] = "string";
+    node["pattern"] = std::string(pattern_of(*dimension));
+  } else if (field.kind == Kind::kInteger) {
+    node["type"] = "integer";
+    node["minimum"] = static_cast<std::int64_t>(field.low);
+    node["maximum"] = static_cast<std::int64_t>(field.high);
+  } else if (field.kind == Kind::kBool) {
+    node["type"] = "boolean";
+  } else if (field.kind == Kind::kChoice) {
+    node["enum"] = field.choices;
+  } else if (field.kind == Kind::kChoiceList) {
+    node["type"] = "array";
+    node["minItems"] = 1;
+    node["uniqueItems"] = true;
+    node["items"] = {{"enum", field.choices}};
+  } else {
+    node["type"] = "string";
+  }
+  node["description"] = fmt::format("{} ({})", field.doc, expectation(field));
+  if (!field.required) node["default"] = field.get(Experiment{});
+  return node;
+}
+
+}  // namespace
+
+std::string_view name(World world) { return world == World::kEmulate ? "emulate" : "sim"; }
+
+std::optional<World> world_of(std::string_view name) {
+  if (name == "emulate") return World::kEmulate;
+  if (name == "sim") return World::kSim;
+  return std::nullopt;
+}
+
+std::string Field::pointer() const {
+  std::string pointer = "/" + path;
+  std::replace(pointer.begin(), pointer.end(), '.', '/');
+  return pointer;
+}
+
+const std::vector<Field>& fields() {
+  static const std::vector<Field> table = make_fields();
+  return table;
+}
+
+const Field* find_field(std::string_view path) {
+  for (const Field& field : fields()) {
+    if (field.path == path) return &field;
+  }
+  return nullptr;
+}
+
+std::string expectation(const Field& field) {
+  if (const auto dimension = dimension_of(field.kind)) {
+    static constexpr std::string_view kNouns[] = {"a size", "a time", "a rate", "a bandwidth"};
+    return fmt::format("{} from {} to {}, such as \"{}\"", kNouns[static_cast<std::size_t>(*dimension)],
+                       format_quantity(field.low, *dimension), format_quantity(field.high, *dimension),
+                       field.get(Experiment{}) == Json(format_quantity(0, *dimension)) ? std::string(example_of(*dimension))
+                                                                                       : field.get(Experiment{}).get<std::string>());
+  }
+  switch (field.kind) {
+    case Kind::kInteger: return fmt::format("a whole number from {:.0f} to {:.0f}", field.low, field.high);
+    case Kind::kBool: return "true or false";
+    case Kind::kChoice: return fmt::format("one of {}", fmt::join(field.choices, ", "));
+    case Kind::kChoiceList: return fmt::format("a list of some of {}", fmt::join(field.choices, ", "));
+    default: return "a text";
+  }
+}
+
+Checked check_value(const Field& field, const Json& value) {
+  if (const auto dimension = dimension_of(field.kind)) return check_quantity(field, value, *dimension);
+  const auto refuse = [&] { return Checked{{}, fmt::format("found {}; expected {}", found(value), expectation(field))}; };
+  switch (field.kind) {
+    case Kind::kInteger: {
+      if (!value.is_number() || std::fmod(value.get<double>(), 1.0) != 0) return refuse();
+      const double number = value.get<double>();
+      if (number < field.low || number > field.high) return refuse();
+      return {Json(static_cast<std::int64_t>(number)), {}};
+    }
+    case Kind::kBool:
+      if (!value.is_boolean()) return refuse();
+      return {value, {}};
+    case Kind::kChoice: return check_choice(field, value);
+    case Kind::kChoiceList: {
+      if (!value.is_array() || value.empty()) return refuse();
+      for (const auto& item : value) {
+        if (auto checked = check_choice(field, item); !checked.problem.empty()) return checked;
+        if (std::count(value.begin(), value.end(), item) > 1) return {{}, fmt::format("{} is there twice", item.dump())};
+      }
+      return {value, {}};
+    }
+    default:
+      if (!value.is_string()) return refuse();
+      if (field.required && value.get_ref<const std::string&>().empty()) return {{}, "is empty"};
+      return {value, {}};
+  }
+}
+
+Json schema() {
+  Json root;
+  root["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  root["title"] = "Slipstream experiment";
+  root["type"] = "object";
+  root["additionalProperties"] = false;
+  root["required"] = Json::array({"name", "description", "worlds"});
+  Json& properties = root["properties"];
+  for (const Field& field : fields()) {
+    const auto dot = field.path.find('.');
+    if (dot == std::string::npos) {
+      properties[field.path] = schema_of(field);
+      continue;
+    }
+    Json& section = properties[field.path.substr(0, dot)];
+    section["type"] = "object";
+    section["additionalProperties"] = false;
+    section["properties"][field.path.substr(dot + 1)] = schema_of(field);
+  }
+  Json& sweep = properties["sweep"];
+  sweep["type"] = "object";
+  sweep["description"] = "values to run every combination of, by the dotted path of the option: {\"replication.policy\": [\"rpc\", \"tailwind\"]}";
+  sweep["additionalProperties"] = false;
+  for (const Field& field : fields()) {
+    if (field.scope == Scope::kSpec) continue;
+    Json item = schema_of(field);
+    item.erase("description");
+    item.erase("default");
+    sweep["properties"][field.path] = {{"type", "array"}, {"minItems", 1}, {"items", std::move(item)}};
+  }
+  properties["expect"] = {{"type", "array"}, {"items", {{"type", "string"}}}, {"description", std::string(claim_grammar())}};
+  return root;
+}
+
+}  // namespace slipstream::cli

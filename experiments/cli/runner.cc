@@ -1,0 +1,194 @@
+#include "experiments/cli/runner.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <list>
+#include <map>
+
+#include <poll.h>
+
+#include <fmt/format.h>
+
+#include "experiments/cli/job.h"
+#include "experiments/cli/progress.h"
+
+namespace slipstream::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kGrace = std::chrono::seconds(10);  // for a run to end in good order
+constexpr int kLookMs = 200;
+
+volatile std::sig_atomic_t caught_signal = 0;
+void on_signal(int signal) { caught_signal = signal; }
+
+// While alive, SIGINT and SIGTERM are noted instead of ending the program.
+class SignalWatch {
+ public:
+  SignalWatch() {
+    caught_signal = 0;
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    for (std::size_t i = 0; i < std::size(kSignals); ++i) ::sigaction(kSignals[i], &action, &before_[i]);
+  }
+  ~SignalWatch() {
+    for (std::size_t i = 0; i < std::size(kSignals); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
+  }
+  SignalWatch(const SignalWatch&) = delete;
+  SignalWatch& operator=(const SignalWatch&) = delete;
+
+ private:
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction before_[std::size(kSignals)];
+};
+
+struct Task {
+  const Point* point;
+  std::uint32_t repeat;
+};
+
+std::string label_of_point(const Point& point) {
+  std::string label(name(point.world));
+  for (const auto& [path, value] : point.params.items()) {
+    label += fmt::format(" {}", value.is_string() ? value.get<std::string>() : fmt::format("{}={}", path, value.dump()));
+  }
+  return label;
+}
+
+class Runner {
+ public:
+  Runner(ResultsFolder& folder, std::size_t jobs, std::vector<Task> tasks, Progress& progress, RunSummary& summary)
+      : folder_(folder), jobs_(jobs), tasks_(std::move(tasks)), progress_(progress), summary_(summary) {}
+
+  void run() {
+    try {
+      run_all();
+    } catch (...) {
+      end_running();
+      throw;
+    }
+  }
+
+ private:
+  struct Running {
+    Job job;
+    std::size_t task;
+  };
+
+  void run_all() {
+    while (next_ < tasks_.size() || !running_.empty()) {
+      if (caught_signal != 0) return stop(true);
+      while (may_start()) start();
+      progress_.show(running_.empty() ? "" : label_of_point(running_.front().job.point()));
+      wait();
+      if (give_up_) return stop(false);
+    }
+  }
+
+  bool may_start() const {
+    if (next_ == tasks_.size()) return false;
+    if (running_.empty()) return true;
+    const bool simulated = tasks_[next_].point->world == World::kSim;
+    return simulated && running_.front().job.point().world == World::kSim && running_.size() < jobs_;
+  }
+
+  void start() {
+    running_.push_back({Job(*tasks_[next_].point, tasks_[next_].repeat), next_});
+    ++next_;
+  }
+
+  void wait() {
+    std::vector<pollfd> polled;
+    for (const Running& running : running_) polled.push_back({running.job.descriptor(), POLLIN, 0});
+    if (::poll(polled.data(), polled.size(), kLookMs) <= 0) return;
+    auto running = running_.begin();
+    for (const pollfd& poll : polled) {
+      const auto current = running++;
+      if (poll.revents == 0 || current->job.read_some()) continue;
+      take(*current);
+      running_.erase(current);
+    }
+  }
+
+  void take(const Running& running) {
+    JobResult result = running.job.result();
+    if (!result.record && caught_signal == 0) {
+      summary_.failures.push_back(fmt::format("{}: {}", label_of_point(running.job.point()), result.problem));
+      give_up_ = give_up_ || result.is_setup;
+    }
+    if (result.record) progress_.finished();
+    ready_.emplace(running.task, std::move(result.record));
+    write_ready(false);
+  }
+
+  // Writes what has no unfinished run before it; `all`: also what has.
+  void write_ready(bool all) {
+    while (!ready_.empty() && (all || ready_.begin()->first == written_)) {
+      auto record = std::move(ready_.begin()->second);
+      written_ = ready_.begin()->first + 1;
+      ready_.erase(ready_.begin());
+      if (!record) continue;
+      folder_.add(*record);
+      ++summary_.finished;
+    }
+  }
+
+  // What is finished is kept, what runs is dropped.
+  void stop(bool interrupted) {
+    summary_.interrupted = interrupted;
+    end_running();
+    write_ready(true);
+  }
+
+  void end_running() {
+    for (Running& running : running_) running.job.interrupt();
+    const auto patience = Clock::now() + kGrace;
+    while (!running_.empty() && Clock::now() < patience) {
+      running_.remove_if([](Running& running) {
+        pollfd poll{running.job.descriptor(), POLLIN, 0};
+        return ::poll(&poll, 1, kLookMs) > 0 && !running.job.read_some();
+      });
+    }
+    running_.clear();
+  }
+
+  ResultsFolder& folder_;
+  std::size_t jobs_;
+  std::vector<Task> tasks_;
+  Progress& progress_;
+  RunSummary& summary_;
+  std::list<Running> running_;
+  std::map<std::size_t, std::optional<PointRecord>> ready_;  // by task
+  std::size_t next_ = 0;
+  std::size_t written_ = 0;  // tasks before this one are in the folder, or failed
+  bool give_up_ = false;
+};
+
+}  // namespace
+
+RunSummary run_points(const Spec& spec, const std::vector<Point>& points, ResultsFolder& folder, std::size_t jobs, bool show_progress) {
+  RunSummary summary;
+  std::vector<Task> tasks;
+  for (const World world : spec.base.worlds) {
+    for (std::uint32_t repeat = 0; repeat < spec.base.repeats; ++repeat) {
+      for (const Point& point : points) {
+        if (point.world != world) continue;
+        ++summary.runs;
+        if (folder.has(point.id, repeat)) ++summary.skipped;
+        else tasks.push_back({&point, repeat});
+      }
+    }
+  }
+  Progress progress(show_progress, summary.runs, summary.skipped);
+  if (summary.skipped > 0) {
+    progress.say(fmt::format("{} of {} runs are in {} already and are not made again", summary.skipped, summary.runs, folder.path().string()));
+  }
+  SignalWatch watch;
+  Runner(folder, std::max<std::size_t>(jobs, 1), std::move(tasks), progress, summary).run();
+  return summary;
+}
+
+}  // namespace slipstream::cli

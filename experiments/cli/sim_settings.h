@@ -1,0 +1,12 @@
+// What a spec says about the simulated world.
+#pragma once
+
+#include <string>
+
+namespace slipstream::cli {
+
+struct SimSettings {
+  std::string hardware = "connectx3-fdr-r320";  // a file of experiments/hardware, without ".json"
+};
+
+}  // namespace slipstream::cli

@@ -1,0 +1,253 @@
+#include "experiments/cli/summary.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "experiments/cli/units.h"
+
+namespace slipstream::cli {
+namespace {
+
+struct Column {
+  std::string_view metric;
+  std::string_view heading;
+};
+
+constexpr std::array<Column, 7> kColumns = {{{"throughput_ops_per_s", "ops/s"},
+                                             {"latency_us_p50", "p50 us"},
+                                             {"latency_us_p99", "p99 us"},
+                                             {"primary_cpu_ns_per_op", "primary ns/op"},
+                                             {"backup_cpu_ns_per_op", "backup ns/op"},
+                                             {"client_cpu_ns_per_op", "client ns/op"},
+                                             {"backup_messages_per_op", "backup msgs/op"}}};
+
+// Characters, not bytes: only the first byte of a UTF-8 sequence counts.
+std::size_t width_of(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+std::string heading_of(const std::string& path) {
+  if (path == "workload.name") return "workload";
+  const auto dot = path.rfind('.');
+  std::string word = dot == std::string::npos ? path : path.substr(dot + 1);
+  std::replace(word.begin(), word.end(), '_', ' ');
+  return word;
+}
+
+// Swept paths first, then policy and workload when they are not among them.
+std::vector<std::string> distinguishing(const Spec& spec) {
+  std::vector<std::string> paths;
+  for (const SweepAxis& axis : spec.sweep) paths.push_back(axis.field->path);
+  for (const char* path : {"replication.policy", "workload.name"}) {
+    if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
+  }
+  return paths;
+}
+
+std::string place_of(const PointSummary& point) {
+  if (point.world == "sim") return "sim";
+  return text_of(point.settings.at("emulate.fabric")) + " " + text_of(point.settings.at("emulate.hosts"));
+}
+
+std::string cell(const PointSummary& point, std::string_view metric) {
+  const auto found = point.metrics.find(std::string(metric));
+  if (found == point.metrics.end()) return "-";
+  const Series& series = found->second;
+  if (point.repeats < 2 || series.low == series.high) return format_short(series.median);
+  return fmt::format("{} ({}–{})", format_short(series.median), format_short(series.low), format_short(series.high));
+}
+
+std::string cell_of_param(const PointSummary& point, const std::string& path) {
+  const auto setting = point.settings.find(path);
+  return setting == point.settings.end() ? "-" : text_of(setting->second);
+}
+
+std::string ratio_of(const PolicyPair& pair, std::string_view metric) {
+  const auto over = pair.over->metrics.find(std::string(metric));
+  const auto under = pair.under->metrics.find(std::string(metric));
+  if (over == pair.over->metrics.end() || under == pair.under->metrics.end() || under->second.median == 0) return "-";
+  return fmt::format("{:.2f}x", over->second.median / under->second.median);
+}
+
+}  // namespace
+
+std::vector<PointSummary> summarize_points(const std::vector<Point>& points, const std::vector<Json>& lines) {
+  std::vector<PointSummary> summaries;
+  for (const Point& point : points) {
+    PointSummary summary{point.id, std::string(name(point.world)), point.params, point.settings, {}, 0};
+    std::map<std::string, std::vector<double>> values;
+    for (const Json& line : lines) {
+      if (line.at("point") != point.id) continue;
+      ++summary.repeats;
+      for (const auto& [metric, value] : line.at("metrics").items()) {
+        if (value.is_number()) values[metric].push_back(value.get<double>());
+      }
+    }
+    if (summary.repeats == 0) continue;
+    for (auto& [metric, list] : values) summary.metrics[metric] = series_of(std::move(list));
+    summaries.push_back(std::move(summary));
+  }
+  return summaries;
+}
+
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  std::vector<bool> left;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    left.resize(widths.size());
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+  }
+  for (std::size_t r = 1; r < rows.size(); ++r) {
+    for (std::size_t i = 0; i < rows[r].size(); ++i) {
+      const bool number = !rows[r][i].empty() && (rows[r][i] == "-" || (rows[r][i][0] >= '0' && rows[r][i][0] <= '9'));
+      if (!number) left[i] = true;
+    }
+  }
+  std::string text;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::string line;
+    for (std::size_t i = 0; i < rows[r].size(); ++i) {
+      const std::string padding(widths[i] - width_of(rows[r][i]), ' ');
+      line += (i == 0 ? "" : "  ") + (left[i] ? rows[r][i] + padding : padding + rows[r][i]);
+    }
+    while (!line.empty() && line.back() == ' ') line.pop_back();
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string points_table(const Spec& spec, const std::vector<PointSummary>& summaries) {
+  const std::vector<std::string> paths = distinguishing(spec);
+  std::vector<std::vector<std::string>> rows(1);
+  for (const std::string& path : paths) rows[0].push_back(heading_of(path));
+  rows[0].push_back("world");
+  for (const Column& column : kColumns) rows[0].emplace_back(column.heading);
+  for (const PointSummary& point : summaries) {
+    std::vector<std::string> row;
+    for (const std::string& path : paths) row.push_back(cell_of_param(point, path));
+    row.push_back(place_of(point));
+    for (const Column& column : kColumns) row.push_back(cell(point, column.metric));
+    rows.push_back(std::move(row));
+  }
+  return aligned(rows);
+}
+
+std::string ratio_table(const Spec& spec, const std::vector<PointSummary>& summaries) {
+  std::vector<std::string> paths = distinguishing(spec);
+  std::erase(paths, "replication.policy");
+  std::vector<std::string> policies;
+  for (const PointSummary& point : summaries) {
+    const std::string policy = text_of(point.params.at("replication.policy"));
+    if (std::find(policies.begin(), policies.end(), policy) == policies.end()) policies.push_back(policy);
+  }
+  const bool has_rpc = std::find(policies.begin(), policies.end(), "rpc") != policies.end();
+  if (policies.size() < 2) return {};
+  const std::string base = has_rpc ? "rpc" : policies.front();
+  std::vector<std::vector<std::string>> rows(1);
+  rows[0].push_back("ratio");
+  for (const std::string& path : paths) rows[0].push_back(heading_of(path));
+  rows[0].push_back("world");
+  for (const char* heading : {"throughput", "p50", "p99", "primary CPU", "backup CPU"}) rows[0].emplace_back(heading);
+  for (const std::string& policy : policies) {
+    if (policy == base) continue;
+    for (const PolicyPair& pair : policy_pairs(summaries, policy, base)) {
+      std::vector<std::string> row = {policy + "/" + base};
+      for (const std::string& path : paths) row.push_back(cell_of_param(*pair.over, path));
+      row.push_back(place_of(*pair.over));
+      for (std::size_t i = 0; i < 5; ++i) row.push_back(ratio_of(pair, kColumns[i].metric));
+      rows.push_back(std::move(row));
+    }
+  }
+  return rows.size() < 2 ? std::string() : aligned(rows);
+}
+
+std::string notes(const std::vector<Point>& points) {
+  std::string text;
+  std::set<Policy> policies;
+  std::set<std::string> profiles;
+  bool shm = false;
+  int factor = 0;
+  for (const Point& point : points) {
+    policies.insert(point.experiment.cluster.replication.policy);
+    factor = std::max<int>(factor, point.experiment.cluster.replication.factor);
+    if (point.world == World::kSim) profiles.insert(point.experiment.sim.hardware);
+    shm = shm || (point.world == World::kEmulate && point.experiment.emulate.fabric == emulate::FabricKind::kShm);
+  }
+  const std::string all = factor == 1 ? "the backup" : "all backups of the segment";
+  text += "A write is acknowledged\n";
+  if (policies.count(Policy::kNone) > 0) text += "  none      when it is in the primary's log; no backup has it\n";
+  if (policies.count(Policy::kRpc) > 0) text += fmt::format("  rpc       when {} answered: each CPU checked and copied the bytes\n", all);
+  if (policies.count(Policy::kTailwind) > 0) {
+    text += fmt::format("  tailwind  when the NICs of {} acknowledged the one-sided write; their CPUs see nothing\n", all);
+  }
+  if (shm) {
+    text += "Over shm the primary's core does the copying that a NIC would do, so what one-sided policies gain is understated there.\n";
+  }
+  for (const std::string& profile : profiles) text += fmt::format("Simulated figures are in virtual time, with the costs of experiments/hardware/{}.json.\n", profile);
+  return text;
+}
+
+std::vector<CheckedClaim> check_claims(const Spec& spec, const std::vector<PointSummary>& summaries) {
+  std::vector<CheckedClaim> checked;
+  for (std::size_t i = 0; i < spec.expect.size(); ++i) {
+    try {
+      checked.push_back({&spec.expect[i], check_claim(spec.expect[i], summaries)});
+    } catch (const std::invalid_argument& problem) {
+      throw SpecError(spec.file, fmt::format("/expect/{}", i), fmt::format("\"{}\": {}", spec.expect[i].text, problem.what()));
+    }
+  }
+  return checked;
+}
+
+std::string claims_text(const std::vector<CheckedClaim>& claims) {
+  std::string text;
+  for (const CheckedClaim& claim : claims) {
+    const std::string_view mark = claim.verdict.outcome == Verdict::Outcome::kHolds   ? "✓"
+                                  : claim.verdict.outcome == Verdict::Outcome::kFails ? "✗"
+                                                                                      : "–";
+    text += fmt::format("  {} {}: {}\n", mark, claim.claim->text, claim.verdict.found);
+  }
+  return text;
+}
+
+std::vector<std::string> violations(const std::vector<PointSummary>& summaries) {
+  std::vector<std::string> found;
+  for (const PointSummary& point : summaries) {
+    const auto wrong = point.metrics.find("wrong_reads");
+    if (wrong == point.metrics.end() || wrong->second.high == 0) continue;
+    found.push_back(fmt::format("{:.0f} reads returned a value that was never written to their key, at {}", wrong->second.high, label_of(point, {})));
+  }
+  return found;
+}
+
+Json claims_json(const std::vector<CheckedClaim>& claims) {
+  static constexpr std::string_view kOutcomes[] = {"holds", "fails", "not checked"};
+  Json list = Json::array();
+  for (const CheckedClaim& claim : claims) {
+    list.push_back({{"claim", claim.claim->text},
+                    {"outcome", kOutcomes[static_cast<std::size_t>(claim.verdict.outcome)]},
+                    {"found", claim.verdict.found}});
+  }
+  return list;
+}
+
+Json summaries_json(const std::vector<PointSummary>& summaries) {
+  Json list = Json::array();
+  for (const PointSummary& point : summaries) {
+    Json json = {{"point", point.id}, {"world", point.world}, {"repeats", point.repeats}, {"params", point.params}};
+    for (const auto& [metric, series] : point.metrics) {
+      json["metrics"][metric] = {{"median", series.median}, {"low", series.low}, {"high", series.high}};
+    }
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
+}  // namespace slipstream::cli

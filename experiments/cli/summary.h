@@ -1,0 +1,37 @@
+// What a run says at its end: a table of the points, the ratios between policies, what a figure means, the claims.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "experiments/cli/expect.h"
+#include "experiments/cli/spec.h"
+
+namespace slipstream::cli {
+
+// Repeats of the same point together, in the order of `points`; points without a line are left out.
+std::vector<PointSummary> summarize_points(const std::vector<Point>& points, const std::vector<Json>& lines);
+
+// Rows of cells, the first row is the heading; columns aligned, numbers to the right.
+std::string aligned(const std::vector<std::vector<std::string>>& rows);
+
+std::string points_table(const Spec& spec, const std::vector<PointSummary>& summaries);
+std::string ratio_table(const Spec& spec, const std::vector<PointSummary>& summaries);  // empty when no two compare
+std::string notes(const std::vector<Point>& points);
+
+struct CheckedClaim {
+  const Claim* claim;
+  Verdict verdict;
+};
+// Throws UserError (exit 2) when a claim names a metric that does not exist.
+std::vector<CheckedClaim> check_claims(const Spec& spec, const std::vector<PointSummary>& summaries);
+std::string claims_text(const std::vector<CheckedClaim>& claims);
+
+// Violations of safety, in words; empty: none.
+std::vector<std::string> violations(const std::vector<PointSummary>& summaries);
+
+// For --json and expect.json.
+Json claims_json(const std::vector<CheckedClaim>& claims);
+Json summaries_json(const std::vector<PointSummary>& summaries);
+
+}  // namespace slipstream::cli
