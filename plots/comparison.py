@@ -25,7 +25,7 @@ class Ratio:
 
 @dataclass
 class Pair:
-    """rpc and tailwind at one setting of a facet; x is the swept count's value there."""
+    """rpc and tailwind at one setting of a facet; x is the swept load there."""
     x: object
     rpc: results.Group
     tailwind: results.Group
@@ -51,35 +51,24 @@ def ratio(above, below):
     return Ratio(above.median / below.median, above.low / below.high, above.high / below.low)
 
 
-def write_latency(groups):
-    """Writes alone where a workload mixes them with reads: they are what replication delays."""
-    for operation in ("update", "insert"):
-        mixed = [f"{operation}_latency_us_p50", "read_latency_us_p50"]
-        if all(group.stat(name) for group in groups for name in mixed):
-            return operation
-    return ""
-
-
-def pairs_of(facet, paths):
+def pairs_of(facet, load):
     def setting(group):
-        return tuple(results.quantity(group.params.get(path)) for path in paths)
+        return results.quantity(group.params.get(load)) if load else None
     rpc = {setting(group): group for group in facet.of(UNDER)}
-    return [Pair(setting(group)[0] if paths else None, rpc[setting(group)], group)
-            for group in facet.of(OVER) if setting(group) in rpc]
+    return [Pair(setting(group), rpc[setting(group)], group) for group in facet.of(OVER) if setting(group) in rpc]
 
 
 def gains(data):
-    axis, rate = data.axis(), data.rate_path()
-    paths = [path for path in (axis, rate) if path]
+    """One Gain for each facet that holds both policies; a swept load stays inside a facet, all else makes another."""
+    load = data.load_path()
     found = []
-    for facet in results.facets(data, axis):
-        pairs = pairs_of(facet, paths)
-        pairs = [pair for pair in pairs if pair.rpc.stat(THROUGHPUT) and pair.tailwind.stat(THROUGHPUT)]
+    for facet in results.facets(data, load):
+        pairs = [pair for pair in pairs_of(facet, load) if pair.rpc.stat(THROUGHPUT) and pair.tailwind.stat(THROUGHPUT)]
         if not pairs:
             continue
         peak_rpc = max((pair.rpc.stat(THROUGHPUT) for pair in pairs), key=lambda stat: stat.median)
         peak_tailwind = max((pair.tailwind.stat(THROUGHPUT) for pair in pairs), key=lambda stat: stat.median)
-        operation = write_latency([pairs[0].rpc, pairs[0].tailwind])
+        operation = results.write_operation([pairs[0].rpc, pairs[0].tailwind])
         prefix = f"{operation}_" if operation else ""
         found.append(Gain(
             facet, operation, peak_rpc, peak_tailwind, ratio(peak_tailwind, peak_rpc), pairs,
@@ -146,7 +135,8 @@ def applies(number, data):
 
 
 def unloaded(number, data):
-    """Groups that measured what a published unloaded latency says: one client with one operation outstanding."""
+    """Groups that measured what a published unloaded latency says: one client with one operation outstanding, over a
+    network such as the paper's, which shm and loopback are not."""
     compare = number.compare
     if compare["kind"] != "value":
         return []
@@ -154,7 +144,8 @@ def unloaded(number, data):
     def fits(group):
         settings = [data.setting(group, path) for path in ("cluster.clients", "workload.outstanding")]
         alone = [results.quantity(value) for value in settings] == [1.0, 1.0]
-        return alone and compare.get("policy", group.policy) == group.policy and value_metric(number, group) is not None
+        same = group.world == "sim" and compare.get("policy", group.policy) == group.policy
+        return alone and same and value_metric(number, group) is not None
     return [group for group in data.groups if fits(group)]
 
 

@@ -1,7 +1,7 @@
 """CPU time per operation, stacked by who spent it (client, primary, backup, fabric), one bar per policy and load.
 
-Over shm and tcp the fabric's share is what a NIC would do, done in software. One panel per world and workload; the x axis
-starts at zero.
+Over shm and tcp the fabric's share is what a NIC would do, done in software. One panel per world and workload; the x
+axis starts at zero.
 """
 import sys
 from dataclasses import dataclass
@@ -55,8 +55,6 @@ def panels(data):
         if axis:
             kept = thin({x for x, _, _ in bars}, MAX_LOADS)
             bars = [bar for bar in bars if bar[0] in kept]
-        elif data.rate_path():
-            bars = list({policy: (x, policy, shares) for x, policy, shares in bars}.values())
         order = {policy: index for index, policy in enumerate(facet.policies())}
         bars.sort(key=lambda bar: (bar[0] or 0, order[bar[1]]))
         if bars:
@@ -68,7 +66,7 @@ def panels(data):
 def describe(panel):
     parts = []
     for x, policy, shares in panel.bars:
-        load = f" at {panel.labels[x]} {results.short(panel.axis)}" if panel.axis else ""
+        load = f" at {panel.labels[x]} {results.spoken(panel.axis)}" if panel.axis else ""
         listed = ", ".join(f"{role} {formats.digits(value)}" for role, value in shares.items())
         parts.append(f"{policy}{load}: {listed}")
     return f"CPU nanoseconds per operation by role, {panel.heading}, {panel.grade}. " + "; ".join(parts) + "."
@@ -91,7 +89,8 @@ def draw(axes, panel):
         left = [a + b for a, b in zip(left, widths)]
     for y, end in zip(positions, left):
         axes.annotate(formats.digits(end), (end, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
-    axes.set_yticks(positions, [policy if x is None else f"{panel.labels[x]} · {policy}" for x, policy, _ in panel.bars])
+    names = [policy if x is None else f"{panel.labels[x]} · {policy}" for x, policy, _ in panel.bars]
+    axes.set_yticks(positions, names)
     for text, (_, policy, _) in zip(axes.get_yticklabels(), panel.bars):
         text.set_color(style.policy_colour(policy))
     axes.invert_yaxis()

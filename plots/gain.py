@@ -39,7 +39,8 @@ def panels(data):
 
 
 def describe(panel):
-    parts = [f"{gain.facet.heading} ({gain.facet.grade}) {formats.times(gain.throughput.value)}" for gain, _ in panel.rows]
+    parts = [f"{gain.facet.heading} ({gain.facet.grade}) {formats.times(gain.throughput.value)}"
+             for gain, _ in panel.rows]
     return "Throughput of tailwind over rpc at their peaks: " + "; ".join(parts) + "."
 
 
@@ -49,7 +50,8 @@ def draw(axes, panel):
         ratio = gain.throughput
         colour = style.STAMP_COLOURS[gain.facet.grade]
         axes.plot([ratio.low, ratio.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
-        axes.plot([ratio.value], [row], linestyle="none", marker=MARKS[gain.facet.grade], color=colour, markersize=8, zorder=4)
+        axes.plot([ratio.value], [row], linestyle="none", marker=MARKS[gain.facet.grade], color=colour, markersize=8,
+                  zorder=4)
         axes.annotate(formats.times(ratio.value), (ratio.value, row), xytext=(0, 7), textcoords="offset points",
                       ha="center", va="bottom", fontsize=9)
         for number in beside:
@@ -67,8 +69,8 @@ def draw(axes, panel):
         hollow = grade not in MARKS
         axes.plot([], [], linestyle="none", marker=MARKS.get(grade, "d"), markersize=8, label=grade,
                   color=style.STAMP_COLOURS[grade], markerfacecolor="white" if hollow else style.STAMP_COLOURS[grade])
-    axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.55 / (panel.height_in * 0.77)), ncol=min(4, len(panel.grades)),
-                handletextpad=0.3, columnspacing=1.2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.35, -0.55 / (panel.height_in * 0.77)),
+                ncol=min(4, len(panel.grades)), handletextpad=0.3, columnspacing=1.2)
     style.title(axes, panel.heading)
 
 

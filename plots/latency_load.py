@@ -1,6 +1,6 @@
-"""Median and 99th percentile latency against the load served, one pair of curves per policy, a panel per world and workload.
+"""Median and 99th percentile latency against the load served: a pair of curves per policy, a panel per workload.
 
-Points follow the swept load (clients, outstanding or the offered rate); a hollow mark served less than 95 % of what was
+Points follow the swept load (clients, outstanding or the offered rate); a crossed mark served less than 95 % of what was
 offered. The y axis is logarithmic, and says so, when latencies spread more than twentyfold; else it starts at zero.
 """
 import sys
@@ -15,7 +15,6 @@ TITLE = "Latency against load"
 NEEDS = "it takes at least two loads (clients, outstanding or a rate swept) with latency_us_p50 and latency_us_p99"
 THROUGHPUT = "throughput_ops_per_s"
 SERVED = 0.95
-LOADS = ["clients", "outstanding", "producers"]
 
 
 @dataclass
@@ -32,30 +31,16 @@ class Panel:
     grade: str
     note: str
     operation: str  # "", or the operation the latencies are of
-    load_name: str
     curves: dict  # policy -> [Load], by rising load
 
 
-def operation_of(groups):
-    """Updates when reads are mixed with them (theirs is the replication's price), else all operations."""
-    mixed = all(group.stat("read_latency_us_p50") and group.stat("update_latency_us_p50") for group in groups)
-    return "update" if mixed else ""
-
-
-def load_path(data):
-    if data.rate_path():
-        return data.rate_path()
-    axis = data.axis()
-    return axis if axis and axis.rsplit(".", 1)[-1] in LOADS else None
-
-
 def panels(data):
-    path = load_path(data)
+    path = data.load_path()
     if path is None:
         return []
     found = []
     for facet in results.facets(data, path):
-        operation = operation_of(facet.groups)
+        operation = results.write_operation(facet.groups)
         prefix = f"{operation}_" if operation else ""
         curves = {}
         for group in facet.groups:
@@ -64,10 +49,11 @@ def panels(data):
             if served is None or p50 is None or p99 is None:
                 continue
             offered = results.quantity(group.params.get(path)) if path == data.rate_path() else None
-            curves.setdefault(group.policy, []).append(Load(served, p50, p99, not offered or served >= SERVED * offered))
+            met = not offered or served >= SERVED * offered
+            curves.setdefault(group.policy, []).append(Load(served, p50, p99, met))
         if any(len(loads) > 1 for loads in curves.values()):
             note = style.SHM_NOTE if facet.fabric == "shm" else ""
-            found.append(Panel(facet.heading, facet.grade, note, operation, results.short(path), curves))
+            found.append(Panel(facet.heading, facet.grade, note, operation, curves))
     return found
 
 
@@ -89,7 +75,8 @@ def draw(axes, panel):
     for policy in policies:
         curve = panel.curves[policy]
         xs = [load.throughput / divisor for load in curve]
-        for label, dashes, stats in (("p50", "-", [load.p50 for load in curve]), ("p99", "--", [load.p99 for load in curve])):
+        for label, dashes in (("p50", "-"), ("p99", "--")):
+            stats = [getattr(load, label) for load in curve]
             ys = [stat.median for stat in stats]
             colour = style.policy_colour(policy)
             axes.plot(xs, ys, linestyle=dashes, color=colour, label=f"{policy} {label}", zorder=3,
@@ -97,18 +84,20 @@ def draw(axes, panel):
             short = [(x, y) for x, y, load in zip(xs, ys, curve) if not load.met]
             axes.plot([x for x, _ in short], [y for _, y in short], linestyle="none", marker="x", color="#222222",
                       markersize=9, zorder=4)
+    if not all(load.met for load in loads):
+        axes.plot([], [], linestyle="none", marker="x", color="#222222", markersize=9, label="less served than offered")
     largest, least = max(load.p99.median for load in loads), min(load.p50.median for load in loads)
     logarithmic = least > 0 and largest / least > 20
     if logarithmic:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(style.FuncFormatter(lambda value, _: formats.digits(value)))
+        style.ticks_125(axes.yaxis)
     else:
         style.from_zero(axes, largest)
     axes.set_xlim(0, max(load.throughput for load in loads) / divisor * 1.06)
     axes.set_xlabel(f"load served, {prefix} operations/s".replace("  ", " "))
     axes.set_ylabel(f"{panel.operation} latency, us".strip() + (" (log scale)" if logarithmic else ""))
     style.title(axes, panel.heading)
-    style.legend(axes, min(4, 2 * len(policies)) if len(policies) <= 2 else len(policies))
+    style.legend(axes, len(policies))
     style.stamp(axes, panel.grade)
 
 

@@ -1,4 +1,4 @@
-"""Makes report.html of a results folder: one page that stands alone (no script, nothing from elsewhere), to read and to print.
+"""Makes report.html of a results folder: one page that stands alone (no script, nothing from elsewhere).
 
 Usage: /usr/bin/python3 plots/report.py RESULTS_FOLDER. Exit status 2 when the folder is no results folder.
 """
@@ -20,6 +20,9 @@ import throughput_clients
 from style import escape
 
 FIGURES = [throughput_clients, latency_load, latency_cdf, cpu_per_op]
+HEADLINES = 6  # the table beneath has them all
+LOWEST = " at the lowest load"
+PANELS = 24    # of one figure; the tables have all settings
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -40,8 +43,11 @@ def opening(data):
         parts.append(f"<p>Follows {escape(spec['figure'])}.</p>")
     parts += [f'<p class="warning">{escape(note)}</p>' for note in data.notes]
     if data.environment.get("dirty") is True:
-        parts.append('<p class="warning">The source tree had changes that were not committed: the commit named below does '
-                     "not tell all of what ran.</p>")
+        parts.append('<p class="warning">The source tree had changes that were not committed: the commit named below '
+                     "does not tell all of what ran.</p>")
+    build = str(data.environment.get("build", ""))
+    if "timings mean nothing" in build and any(group.grade == "measured" for group in data.groups):
+        parts.append(f'<p class="warning">The program that ran was no release build ({escape(build)}).</p>')
     return "\n".join(parts)
 
 
@@ -50,12 +56,14 @@ def headline(gain_):
     latency = ""
     if gain_.latency_p50:
         whose = f"{gain_.operation} latency".strip()
-        latency = f" Median {escape(whose)} at the lowest load: {formats.times(gain_.latency_p50.value)} lower."
-        if gain_.latency_p50.value < 1:
-            latency = f" Median {escape(whose)} at the lowest load: {formats.times(1 / gain_.latency_p50.value)} higher."
+        value = gain_.latency_p50.value
+        change = f"{formats.times(value)} lower" if value >= 1 else f"{formats.times(1 / value)} higher"
+        latency = f" Median {escape(whose)}{LOWEST if len(gain_.pairs) > 1 else ''}: {change}."
+    peaks = " at their peaks" if len(gain_.pairs) > 1 else ""
     return (f"<li><strong>{formats.times(gain_.throughput.value)}</strong>throughput of tailwind over rpc, "
-            f"{escape(facet.heading)} {tables.grade_mark(facet.grade)}<br><small>{formats.rate(gain_.peak_tailwind.median)} "
-            f"against {formats.rate(gain_.peak_rpc.median)} operations/s at their peaks.{latency}</small></li>")
+            f"{escape(facet.heading)} {tables.grade_mark(facet.grade)}<br>"
+            f"<small>{formats.rate(gain_.peak_tailwind.median)} against {formats.rate(gain_.peak_rpc.median)} "
+            f"operations/s{peaks}.{latency}</small></li>")
 
 
 def key_results(data, numbers):
@@ -65,44 +73,46 @@ def key_results(data, numbers):
         parts.append("<p>These results hold no pair of rpc and tailwind that agrees in all else, so no gain is stated; "
                      "the tables below say what was found.</p>")
     else:
-        parts.append('<ul class="headlines">' + "\n".join(headline(one) for one in found) + "</ul>")
+        parts.append('<ul class="headlines">' + "\n".join(headline(one) for one in found[:HEADLINES]) + "</ul>")
         parts.append(tables.gains(found, numbers))
         parts.append(f"<p>{escape(gain_words(data, found))}</p>")
-    if any(data.fabric(group) == "shm" for group in data.groups):
-        parts.append(f'<p class="note">{escape(style.SHM_NOTE)}</p>')
-    if found:
         parts += [figure(gain, panel, f"gain{index}") for index, panel in enumerate(gain.panels(data))]
+    if not found and any(data.fabric(group) == "shm" for group in data.groups):
+        parts.append(f'<p class="note">{escape(style.SHM_NOTE)}</p>')
     beside = [number for number in numbers if comparison.applies(number, data)]
     if beside:
         parts.append(tables.published(beside, data))
-        parts.append("<p>published: stated by the source itself. recalled, unverified: as readers of the paper recall it, "
-                     "a trend to look at and never a check. derived: worked out from published numbers.</p>")
+        parts.append("<p>published: stated by the source itself. recalled, unverified: as readers of the paper recall "
+                     "it, a trend to look at and never a check. derived: worked out from published numbers.</p>")
     return "\n".join(parts)
 
 
 def gain_words(data, found):
     words = "Ratios are of medians over repeats; the range sets the worst repeat of one against the best of the other. "
-    path = data.rate_path() or data.axis()
-    if any(len(one.pairs) > 1 for one in found) and path:
-        words += f"Latencies are compared at the lowest {results.short(path)}"
+    load = data.load_path()
+    if load and any(len(one.pairs) > 1 for one in found):
+        words += f"Latencies are compared at the lowest load ({results.spoken(load)})"
     else:
         words += "Latencies are compared at the same setting"
     operations = {one.operation for one in found} - {""}
-    return words + (f", for {formats.listed(sorted(operations))}s alone where the workload also reads." if operations else ".")
+    if operations:
+        words += f", for {formats.listed(sorted(operations))}s alone where the workload also reads"
+    return words + "."
 
 
 def expectations(data):
-    """Claims of the spec with their outcome. Written by `run` as {claim, passed, found} or as plain text without an outcome."""
-    if not data.expectations:
+    """Claims of the spec with their outcome, as `run` left them; those of the spec alone were not checked."""
+    claims = data.expectations or [{"claim": claim} for claim in data.spec.get("expect") or []]
+    if not claims:
         return ""
     rows = []
-    for claim in data.expectations:
-        if not isinstance(claim, dict):
-            claim = {"claim": claim}
-        passed = claim.get("passed")
-        outcome = {True: '<span class="held">holds</span>', False: '<span class="failed">fails</span>'}.get(passed, "not checked")
-        rows.append([escape(claim.get("claim", "")), outcome, escape(claim.get("found", "–"))])
-    columns = [tables.Column("claim", text=True), tables.Column("outcome", text=True), tables.Column("found", text=True)]
+    for claim in claims:
+        outcome = str(claim.get("outcome", "not checked"))
+        kind = {"holds": "held", "fails": "failed"}.get(outcome)
+        mark = f'<span class="{kind}">{escape(outcome)}</span>' if kind else escape(outcome)
+        rows.append([escape(claim.get("claim", "")), mark, escape(claim.get("found", "–"))])
+    columns = [tables.Column("claim", long=True), tables.Column("outcome", text=True),
+               tables.Column("found", long=True)]
     return '<h2 id="claims">Expectations</h2>\n' + tables.table("Claims of the spec", columns, rows)
 
 
@@ -111,8 +121,11 @@ def figures(data):
     for module in FIGURES:
         panels = module.panels(data)
         if panels:
-            drawn = "\n".join(figure(module, panel, f"{module.NAME}{index}") for index, panel in enumerate(panels))
+            drawn = "\n".join(figure(module, panel, f"{module.NAME}{index}")
+                              for index, panel in enumerate(panels[:PANELS]))
             parts.append(f'<h3>{escape(module.TITLE)}</h3><div class="figures">{drawn}</div>')
+            if len(panels) > PANELS:
+                parts.append(f"<p>{len(panels) - PANELS} more settings are in the tables alone.</p>")
     return '<h2 id="figures">Figures</h2>\n' + "\n".join(parts) if parts else ""
 
 
@@ -132,15 +145,14 @@ def point_tables(data):
 
 def sorted_groups(data, facet):
     order = {policy: index for index, policy in enumerate(data.policies())}
-    paths = [path for path in (data.axis(), data.rate_path()) if path]
-    return sorted(facet.groups, key=lambda group: ([results.quantity(group.params.get(path)) or 0 for path in paths],
-                                                   order[group.policy]))
+    axis = data.axis()
+    return sorted(facet.groups, key=lambda group: (results.quantity(group.params.get(axis)) or 0, order[group.policy]))
 
 
 def closing(data):
     def folded(summary, value):
         text = json.dumps(value, indent=2, ensure_ascii=False)
-        return f"<details><summary>{summary}</summary><pre>{escape(text)}</pre></details>"
+        return f'<details class="printed"><summary>{summary}</summary><pre>{escape(text)}</pre></details>'
     cost = tables.simulation_cost(data.timing)
     parts = ['<h2 id="made">How it was made</h2>']
     parts.append(folded("The spec, resolved", data.spec))
@@ -156,11 +168,13 @@ def page(data):
         css = file.read()
     title = escape(data.spec.get("name") or os.path.basename(os.path.abspath(data.folder)))
     sections = [opening(data), key_results(data, numbers), expectations(data),
-                '<h2 id="where">What ran where</h2>', tables.ran_where(data), figures(data), point_tables(data), closing(data)]
+                '<h2 id="where">What ran where</h2>', tables.ran_where(data), figures(data), point_tables(data),
+                closing(data)]
     commit = str(data.environment.get("commit", ""))[:12]
     made = f"{data.points} points" + (f", commit {commit}" if commit else "")
     return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title} · Slipstream</title>\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{title} · Slipstream</title>\n"
             f"<style>\n{css}</style>\n</head>\n<body>\n<main>\n" + "\n".join(part for part in sections if part)
             + f"\n</main>\n<footer><p>{escape(made)}.</p></footer>\n</body>\n</html>\n")
 

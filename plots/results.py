@@ -3,6 +3,7 @@
 Figures and tables see `Group`s: all repeats of one setting, each metric as median with the least and the largest
 value. Nothing here knows how anything is drawn.
 """
+import glob
 import json
 import math
 import os
@@ -15,7 +16,11 @@ WORKLOAD = "workload.name"
 POLICY_ORDER = ["none", "rpc", "ring", "pull", "onesided-unsafe", "tailwind"]
 # Swept counts that can be the x axis, the likeliest first; any other swept number comes after them.
 AXIS_ENDINGS = ["clients", "outstanding", "producers", "servers", "factor", "window"]
-RATE_ENDINGS = ["rate", "rate_ops_per_s"]
+LOAD_ENDINGS = ["clients", "outstanding", "producers"]  # more of these is more load on the same cluster
+RATE = "rate"
+TOLD = ["timing", "acknowledged", "ordering", "fabric", "hosts", "point"]  # what a line says beside params and metrics
+SPOKEN = {"outstanding": "requests outstanding per client", "factor": "replication factor", "rate": "offered rate",
+          "name": "workload", "value": "value size", "key": "key size", "segment": "segment size"}
 PLACES = ["emulate.fabric", "emulate.hosts", "sim.hardware"]  # told by the name of the place, not as swept settings
 
 
@@ -46,6 +51,9 @@ class Group:
     params: dict
     timing: str = ""
     acknowledged: str = ""
+    ordering: str = ""
+    fabric: str = ""  # measured worlds only, as are hosts
+    hosts: str = ""
     point: str = ""
     values: dict = field(default_factory=dict)  # metric -> [value of each repeat]
     repeats: list = field(default_factory=list)
@@ -56,7 +64,7 @@ class Group:
 
     @property
     def workload(self):
-        return str(self.params.get(WORKLOAD, self.params.get("workload", "")))
+        return str(self.params.get(WORKLOAD, ""))
 
     @property
     def grade(self):
@@ -86,7 +94,7 @@ class Results:
         """Where a group ran, in words: the fabric and its hosts, or the hardware profile."""
         if group.world == "sim":
             return str(self.setting(group, "sim.hardware") or "simulator")
-        parts = [self.setting(group, path) for path in ("emulate.fabric", "emulate.hosts")]
+        parts = [self.fabric(group), group.hosts or self.setting(group, "emulate.hosts")]
         return ", ".join(str(part) for part in parts if part) or "this machine"
 
     def setting(self, group, path):
@@ -94,9 +102,7 @@ class Results:
         return group.params[path] if path in group.params else lookup(self.spec, path)
 
     def fabric(self, group):
-        if group.world == "sim":
-            return ""
-        return str(self.setting(group, "emulate.fabric") or "")
+        return "" if group.world == "sim" else str(group.fabric or self.setting(group, "emulate.fabric") or "")
 
     def policies(self):
         return in_policy_order({group.policy for group in self.groups})
@@ -111,24 +117,37 @@ class Results:
         paths = [path for path in sweep if path in seen] + sorted(path for path in seen if path not in sweep)
         return [path for path in paths if len(seen[path]) > 1 and path not in PLACES]
 
-    def rate_path(self):
-        return next((path for path in self.swept() if path.rsplit(".", 1)[-1] in RATE_ENDINGS), None)
-
     def axis(self):
-        """The swept count that is the x axis of curves, or None when only names were swept."""
+        """The swept count that is the x axis of curves, else the swept rate; None when only names were swept."""
         numeric = [path for path in self.swept()
                    if all(quantity(group.params.get(path)) is not None for group in self.groups)]
-        numeric = [path for path in numeric if path.rsplit(".", 1)[-1] not in RATE_ENDINGS]
 
         def rank(path):
-            last = path.rsplit(".", 1)[-1]
-            return AXIS_ENDINGS.index(last) if last in AXIS_ENDINGS else len(AXIS_ENDINGS)
+            known = last(path) in AXIS_ENDINGS
+            return AXIS_ENDINGS.index(last(path)) if known else len(AXIS_ENDINGS) + (last(path) == RATE)
         return min(numeric, key=rank) if numeric else None
+
+    def rate_path(self):
+        """The swept rate of an open loop, or None."""
+        return next((path for path in self.swept() if last(path) == RATE), None)
+
+    def load_path(self):
+        """What was swept to raise the load: the offered rate, else clients or requests outstanding; or None."""
+        axis = self.axis()
+        return self.rate_path() or (axis if axis and last(axis) in LOAD_ENDINGS else None)
 
     def axis_labels(self, path):
         """{number: as the spec writes it} of a swept count or quantity."""
         written = {quantity(group.params[path]): group.params[path] for group in self.groups} if path else {}
         return {number: value if isinstance(value, str) else f"{number:,.6g}" for number, value in written.items()}
+
+
+@dataclass
+class Histogram:
+    """Latencies of all repeats of a setting: {least ns of a bucket: operations in it}."""
+    buckets: dict
+    count: int = 0
+    max: int = 0
 
 
 @dataclass
@@ -171,9 +190,18 @@ def canonical(value):
     return json.dumps(value, sort_keys=True)
 
 
+def last(path):
+    return path.rsplit(".", 1)[-1]
+
+
 def short(path):
-    """The last word of a path as a reader would say it."""
-    return path.rsplit(".", 1)[-1].replace("_", " ")
+    """The last word of a path, for table heads."""
+    return "workload" if path == WORKLOAD else last(path).replace("_", " ")
+
+
+def spoken(path):
+    """A path as a reader would say it."""
+    return SPOKEN.get(last(path), short(path))
 
 
 def in_policy_order(policies):
@@ -197,9 +225,17 @@ def quantity(value):
     return float(match.group(1)) * _SCALES[match.group(2)] if match else None
 
 
+def write_operation(groups):
+    """The write of a workload that mixes it with reads: its latency is what replication delays. "" without a mix."""
+    for operation in ("update", "insert"):
+        if all(group.stat(f"{name}_latency_us_p50") for group in groups for name in (operation, "read")):
+            return operation
+    return ""
+
+
 def facets(results, axis=None):
-    """Splits the groups into facets. `axis` and the rate of an open loop stay inside a facet."""
-    inside = {POLICY, WORKLOAD, "workload", axis, results.rate_path()}
+    """Splits the groups into facets, each sorted by `axis`, which may be None."""
+    inside = {POLICY, WORKLOAD, axis}
     extra_paths = [path for path in results.swept() if path not in inside]
     found = {}
     for group in results.groups:
@@ -209,9 +245,8 @@ def facets(results, axis=None):
             found[key] = Facet(group.world, key[1], results.fabric(group), group.workload, extras, [])
         found[key].groups.append(group)
     for facet in found.values():
-        for path in (results.rate_path(), axis):
-            if path:
-                facet.groups.sort(key=lambda group: quantity(group.params.get(path)) or 0.0)
+        if axis:
+            facet.groups.sort(key=lambda group: quantity(group.params.get(axis)) or 0.0)
     return list(found.values())
 
 
@@ -230,30 +265,30 @@ def read_json(path, required):
 
 
 def read_lines(path, notes):
-    """Objects of a .jsonl file. A last line that was cut short is left out and noted; any other bad line is an error."""
+    """Objects of a .jsonl file. A last line that was cut short is left out and noted; another bad line is an error."""
     if not os.path.exists(path):
         return []
     try:
         with open(path, "rb") as file:
-            lines = file.read().split(b"\n")
+            *lines, rest = file.read().split(b"\n")
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read ({error.strerror})") from error
-    while lines and not lines[-1].strip():
-        lines.pop()
     objects = []
+    cut_short = bool(rest)
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         try:
             value = json.loads(line.decode("utf-8"))
             if not isinstance(value, dict):
                 raise ValueError("not an object")
             objects.append(value)
         except ValueError as error:
-            if number < len(lines):
-                raise ResultsError(f"{path}: line {number} is not a JSON object; remove it or run again") from error
-            notes.append(f"The last line of {os.path.basename(path)} is incomplete (the run was interrupted while it "
-                         "was written) and was left out.")
+            if number < len(lines) or rest:
+                raise ResultsError(f"{path}: line {number} is not a JSON object; the folder is damaged: run again into "
+                                   "another") from error
+            cut_short = True
+    if cut_short:
+        notes.append(f"The last line of {os.path.basename(path)} is incomplete (the run was interrupted while it was "
+                     "written) and was left out.")
     return objects
 
 
@@ -266,13 +301,30 @@ def group_points(lines):
     groups = {}
     for (world, params, repeat), line in latest.items():
         group = groups.setdefault((world, params), Group(
-            world=str(world), params=line.get("params") or {}, timing=str(line.get("timing", "")),
-            acknowledged=str(line.get("acknowledged", "")), point=str(line.get("point", ""))))
+            world=str(world), params=line.get("params") or {},
+            **{key: str(line.get(key, "")) for key in TOLD}))
         group.repeats.append(repeat)
         for name, value in (line.get("metrics") or {}).items():
             if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
                 group.values.setdefault(name, []).append(float(value))
     return list(groups.values()), len(latest)
+
+
+def histogram(data, group, operation=""):
+    """The latencies of a group's repeats merged, of one operation or ("") of all; None when none were kept."""
+    merged = Histogram({})
+    for repeat in group.repeats:
+        pattern = f"{glob.escape(group.point)}-{repeat}-{operation or '*'}.json"
+        for path in sorted(glob.glob(os.path.join(glob.escape(data.folder), "histograms", pattern))):
+            content = read_json(path, required=True)
+            try:
+                for low, count in content["buckets"].items():
+                    merged.buckets[int(low)] = merged.buckets.get(int(low), 0) + count
+                    merged.count += count
+                merged.max = max(merged.max, content["max"])
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise ResultsError(f"{path}: not a histogram of latencies ({error!r})") from error
+    return merged if merged.count else None
 
 
 def load(folder):
@@ -286,8 +338,6 @@ def load(folder):
     if not groups:
         raise ResultsError(f"{folder}: points.jsonl holds no finished point; run the spec (again) into this folder")
     expect = read_json(os.path.join(folder, "expect.json"), required=False) or []
-    if isinstance(expect, dict):
-        expect = expect.get("expect") or expect.get("claims") or []
     repeats = {len(group.repeats) for group in groups}
     if len(repeats) > 1:
         notes.append(f"Settings have between {min(repeats)} and {max(repeats)} repeats: the run is not complete.")

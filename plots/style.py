@@ -1,4 +1,4 @@
-"""The common look of all figures: colours that mean the same thing everywhere, fonts, the stamp of the grade of evidence.
+"""The common look of all figures: colours that mean the same thing everywhere, fonts, the stamp of the grade.
 
 A figure is a list of panels; a panel is drawn into one axes. Alone, a figure's panels share one SVG file; in the report
 each panel is an SVG of its own, so that a phone can stack them.
@@ -18,7 +18,7 @@ except ImportError:
     sys.exit("plots: matplotlib is missing; install it with `apt-get install python3-matplotlib`")
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator  # noqa: E402
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator  # noqa: E402
 
 import formats  # noqa: E402
 import results  # noqa: E402
@@ -34,8 +34,8 @@ SPARE_COLOURS = ["#333333", "#8a2be2", "#556b2f", "#8b0000"]
 GRADES = {"A": "published", "B": "recalled, unverified", "D": "derived"}
 STAMP_COLOURS = {"simulated": "#5a3d99", "measured": "#1d6b2f", "published": "#333333",
                  "recalled, unverified": "#8f4a00", "derived": "#333333"}
-SHM_NOTE = ("Over shm the primary's core does the copying a NIC would do; gains of one-sided policies measured there are "
-            "conservative.")
+SHM_NOTE = ("Over shm the primary's core does the copying a NIC would do; gains of one-sided policies measured there "
+            "are conservative.")
 
 WIDTH_IN, HEIGHT_IN = 5.4, 3.5
 
@@ -75,7 +75,7 @@ def title(axes, heading, limit=62):
 
 
 def count_axis(axes, labels, label):
-    """The x axis of a swept count: logarithmic, and marked so, when the values spread far; ticks only where points are."""
+    """The x axis of a swept count: logarithmic, and marked so, when the values spread far; ticks where points are."""
     values = sorted(labels)
     logarithmic = len(values) > 2 and values[0] > 0 and values[-1] / values[0] > 16
     if logarithmic:
@@ -87,6 +87,15 @@ def count_axis(axes, labels, label):
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: labels.get(value, "")))
     axes.set_xlabel(label + (" (log scale)" if logarithmic else ""))
+
+
+def ticks_125(axis):
+    """Ticks of a logarithmic axis: at 1, 2 and 5 of every decade, or at decades when it spans many."""
+    low, high = axis.get_view_interval()
+    subs = (1, 2, 5) if high / max(low, 1e-12) < 200 else (1, 3) if high / max(low, 1e-12) < 5000 else (1,)
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def from_zero(axes, largest):
@@ -106,7 +115,7 @@ def to_svg(figure):
 
 
 def inline(svg, prefix, name, description):
-    """SVG to stand inside an HTML page: ids of its own, no namespace or metadata, a name and a description to be read out."""
+    """SVG to stand inside an HTML page: ids of its own, no namespace or metadata, a name and words to be read out."""
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
@@ -152,7 +161,7 @@ def figure_svg(module, panels):
 
 
 def figure_main(module, arguments=None):
-    """`X.py RESULTS_FOLDER --out FILE.svg`. Exit status 2 when the folder is no results or has nothing for this figure."""
+    """`X.py RESULTS_FOLDER --out FILE.svg`. Exit status 2: the folder is no results or has nothing for this figure."""
     parser = argparse.ArgumentParser(description=module.__doc__.strip().splitlines()[0])
     parser.add_argument("results", metavar="RESULTS_FOLDER")
     parser.add_argument("--out", required=True, metavar="FILE.svg")

@@ -1,4 +1,4 @@
-"""The tables of the report as HTML: settings and their metrics, gains beside published numbers, claims, what ran where."""
+"""The tables of the report as HTML: settings and their metrics, gains beside published numbers, what ran where."""
 from dataclasses import dataclass
 
 import comparison
@@ -30,6 +30,11 @@ class Column:
     heading: str
     unit: str = ""
     text: bool = False
+    long: bool = False  # sentences, which want width
+
+    @property
+    def css(self):
+        return ' class="text long"' if self.long else ' class="text"' if self.text else ""
 
 
 def grade_mark(grade):
@@ -39,13 +44,13 @@ def grade_mark(grade):
 def table(caption, columns, rows, firsts=()):
     """`rows` of HTML cells; the first cell is the row's header. `firsts` are rows that begin a new block."""
     head = "".join(
-        f'<th scope="col"{" class=text" if column.text else ""}>{escape(column.heading)}'
+        f'<th scope="col"{column.css}>{escape(column.heading)}'
         + (f"<br><small>{escape(column.unit)}</small>" if column.unit else "") + "</th>" for column in columns)
     body = []
     for index, row in enumerate(rows):
         cells = "".join(
             f'<th scope="row" class="text">{cell}</th>' if position == 0
-            else f'<td{" class=text" if columns[position].text else ""}>{cell}</td>' for position, cell in enumerate(row))
+            else f'<td{columns[position].css}>{cell}</td>' for position, cell in enumerate(row))
         body.append(f'<tr{" class=first" if index in firsts else ""}>{cells}</tr>')
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
             f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(body)
@@ -71,7 +76,7 @@ def points(data, facet_groups, caption):
     """One row a setting: the metrics of `COLUMNS` that were measured."""
     paths = setting_paths(data, facet_groups)
     present = [column for column in COLUMNS if any(group.stat(column[0]) for group in facet_groups)]
-    columns = [Column(results.short(path) if path != results.WORKLOAD else "workload", text=True) for path in paths]
+    columns = [Column(results.short(path), text=True) for path in paths]
     scales = {}
     for metric, heading, unit in present:
         scales[metric] = (1.0, "")
@@ -92,7 +97,7 @@ def points(data, facet_groups, caption):
 
 
 def setting_text(value):
-    return formats.digits(value, 6) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    return f"{value:,.6g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
 
 
 def all_metrics(data, groups, caption):
@@ -114,10 +119,10 @@ def gain_rows(found, numbers):
             values = [ratio.value for ratio in gain.ratios]
             over_sweep = f"{formats.times(min(values))} to {formats.times(max(values))}"
         rows.append([
-            escape(facet.heading), grade_mark(facet.grade), formats.rate(gain.peak_rpc.median),
-            formats.rate(gain.peak_tailwind.median), ratio_cell(gain.throughput), over_sweep,
-            ratio_cell(gain.latency_p50), ratio_cell(gain.latency_p99),
-            "<br>".join(f"{formats.times(number.low)} {grade_mark(number.label)}" for number in beside) or "–"])
+            escape(facet.heading), grade_mark(facet.grade), ratio_cell(gain.throughput),
+            "<br>".join(f"{number.low:g}× {grade_mark(number.label)}" for number in beside) or "–", over_sweep,
+            ratio_cell(gain.latency_p50), ratio_cell(gain.latency_p99), formats.rate(gain.peak_rpc.median),
+            formats.rate(gain.peak_tailwind.median)])
     return rows
 
 
@@ -129,13 +134,13 @@ def ratio_cell(ratio):
 
 
 def gains(found, numbers):
-    columns = [Column("setting", text=True), Column("grade", text=True), Column("rpc", "peak ops/s"),
-               Column("tailwind", "peak ops/s"), Column("throughput", "tailwind/rpc, peaks"),
-               Column("throughput", "over the sweep"), Column("latency p50", "rpc/tailwind"),
-               Column("latency p99", "rpc/tailwind"), Column("published throughput", "tailwind/rpc", text=True)]
+    columns = [Column("setting", text=True), Column("grade", text=True), Column("throughput", "tailwind/rpc, peaks"),
+               Column("published", "throughput, tailwind/rpc", text=True), Column("throughput", "over the sweep"),
+               Column("latency p50", "rpc/tailwind"), Column("latency p99", "rpc/tailwind"),
+               Column("rpc", "peak ops/s"), Column("tailwind", "peak ops/s")]
     rows = gain_rows(found, numbers)
     swept = any(len(gain.pairs) > 1 for gain in found)
-    keep = [index for index in range(len(columns)) if index != 5 or swept]
+    keep = [index for index in range(len(columns)) if index != 4 or swept]
     rows = [[row[index] for index in keep] for row in rows]
     return table("What tailwind gains over rpc", [columns[index] for index in keep], rows)
 
@@ -144,18 +149,19 @@ def published(numbers, data):
     """The papers' numbers that say something about these results, with what was found here where that is one number."""
     rows = []
     for number in numbers:
-        value = formats.digits(number.low) if number.low == number.high \
-            else f"{formats.digits(number.low)}–{formats.digits(number.high)}"
-        unit = "×" if number.unit == "x" else f" {escape(number.unit)}"
+        value = f"{number.low:g}" if number.low == number.high else f"{number.low:g}–{number.high:g}"
+        unit = "×" if number.unit == "x" else f"&nbsp;{escape(number.unit)}"
         here = []
         for group in comparison.unloaded(number, data):
             stat = group.stat(comparison.value_metric(number, group))
-            here.append(f"{formats.digits(stat.median)} {escape(number.unit)}, {escape(data.place(group))} "
-                        + grade_mark(group.grade))
+            here.append(f"{formats.digits(stat.median)} {escape(number.unit)}, {escape(group.workload)}, "
+                        f"{escape(group.policy)}, {escape(data.place(group))} {grade_mark(group.grade)}")
+        if not here:
+            here = ["see the gains" if number.compare["kind"] == "ratio" else "see the tables"]
         rows.append([escape(number.name), f"{value}{unit}", grade_mark(number.label),
-                     escape(f"{number.source}, {number.where}"), "<br>".join(here) or "see the gains above"])
+                     escape(f"{number.source}, {number.where}"), "<br>".join(here)])
     columns = [Column("number", text=True), Column("published"), Column("grade", text=True),
-               Column("source", text=True), Column("here", text=True)]
+               Column("source", long=True), Column("here", long=True)]
     return table("The papers' numbers", columns, rows)
 
 
@@ -176,16 +182,18 @@ def ran_where(data):
         rows.append([
             escape(place), "simulator" if world == "sim" else "for real", grade_mark(groups[0].grade),
             "<br>".join(escape(rule) for rule in said),
+            escape(formats.listed(sorted({group.ordering for group in groups if group.ordering})) or "–"),
             escape(formats.listed(sorted({timing.get(group.timing, group.timing) for group in groups}))),
             str(len(groups)), "–".join(str(count) for count in dict.fromkeys((repeats[0], repeats[-1])))])
     columns = [Column("place", text=True), Column("world", text=True), Column("grade", text=True),
-               Column("acknowledged when written to", text=True), Column("time", text=True), Column("settings"), Column("repeats")]
+               Column("acknowledged by", text=True), Column("order inside a write", text=True),
+               Column("time", text=True), Column("settings"), Column("repeats")]
     return table("Where it ran", columns, rows)
 
 
 def simulation_cost(timing):
     """What the simulator itself took: totals over its runs."""
-    runs = [line for line in timing if isinstance(line.get("wall_s"), (int, float)) and line.get("world", "sim") == "sim"]
+    runs = [line for line in timing if line.get("world") == "sim" and isinstance(line.get("wall_s"), (int, float))]
     if not runs:
         return ""
     wall = sum(run["wall_s"] for run in runs)

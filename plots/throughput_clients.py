@@ -1,4 +1,4 @@
-"""Throughput against clients, or against whatever count was swept, one curve per policy, one panel per world and workload.
+"""Throughput against clients, or against whatever count was swept: a curve per policy, a panel per world and workload.
 
 Without a swept count: throughput as bars, one per policy. The y axis starts at zero; bars and whiskers are median,
 least and largest of the repeats.
@@ -37,9 +37,6 @@ def panels(data):
             if stat:
                 x = results.quantity(group.params.get(axis)) if axis else None
                 curves.setdefault(group.policy, []).append((x, stat))
-        if axis is None:
-            # An open loop's points differ in rate: the bar is the most that was served.
-            curves = {policy: [max(points, key=lambda p: p[1].median)] for policy, points in curves.items()}
         if curves:
             note = style.SHM_NOTE if facet.fabric == "shm" else ""
             found.append((facet.place, Panel(facet.heading, facet.grade, note, axis, data.axis_labels(axis), curves)))
@@ -57,9 +54,10 @@ def describe(panel):
         if panel.axis is None:
             parts.append(f"{policy} {formats.rate(points[0][1].median)} operations/s")
         else:
-            parts.append(f"{policy} from {formats.rate(points[0][1].median)} operations/s at {panel.labels[points[0][0]]}"
-                         f" to {formats.rate(points[-1][1].median)} at {panel.labels[points[-1][0]]}")
-    what = f"Throughput against {results.short(panel.axis)}" if panel.axis else "Throughput"
+            (first, least), (last, most) = points[0], points[-1]
+            parts.append(f"{policy} from {formats.rate(least.median)} operations/s at {panel.labels[first]} to "
+                         f"{formats.rate(most.median)} at {panel.labels[last]}")
+    what = f"Throughput against {results.spoken(panel.axis)}" if panel.axis else "Throughput"
     return f"{what}, {panel.heading}, {panel.grade}: " + "; ".join(parts) + "."
 
 
@@ -76,7 +74,7 @@ def draw(axes, panel):
                       color=style.policy_colour(policy), label=policy, zorder=3)
             axes.fill_between(xs, [s.low for s in stats], [s.high for s in stats], alpha=0.18, linewidth=0,
                               color=style.policy_colour(policy))
-        style.count_axis(axes, panel.labels, results.short(panel.axis))
+        style.count_axis(axes, panel.labels, results.spoken(panel.axis))
         style.legend(axes, len(policies))
     style.from_zero(axes, panel.largest / divisor)
     axes.set_ylabel(f"throughput, {prefix} operations/s".replace("  ", " "))
