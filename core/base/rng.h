@@ -39,6 +39,13 @@ class Rng {
   std::uint64_t state_[4];
 };
 
+// FNV-1a, 64 bits.
+constexpr std::uint64_t fnv1a(std::string_view text) {
+  std::uint64_t h = 0xcbf29ce484222325ULL;
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return h;
+}
+
 // A mixer for hashes and seeds (the finalizer of SplitMix64).
 constexpr std::uint64_t mix64(std::uint64_t x) {
   x ^= x >> 30;

@@ -32,6 +32,7 @@ class Master {
 
   KvStore& store() { return store_; }
   ReplicaManager& replicas() { return replicas_; }
+  const ReplicaManager& replicas() const { return replicas_; }
   const Log& log() const { return log_; }
 
   // Executes requests of one turn, in order. The views in them must live until it returns.

@@ -1,0 +1,138 @@
+// A client's side of the key-value store: operations of one or many items, split over the servers that hold the tablets,
+// sent again until they are answered, each mutation numbered so that it takes effect exactly once (RIFL, SOSP'15).
+//
+// Invariants: at most `max_operations` operations are open and fewer than kMutationWindow mutations without an answer
+// (can_submit() tells); an operation completes once, with one result for each item, in the items' order.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/ring.h"
+#include "core/kv/tablets.h"
+#include "core/kv/wire.h"
+#include "core/rpc/completion_table.h"
+#include "core/turn/outbox.h"
+
+namespace slipstream {
+
+struct KvClientOptions {
+  std::uint32_t client_id = 1;
+  std::uint32_t max_operations = 64;
+  TimeNs timeout_ns = 500 * kMillisecond;    // without an answer, a request is sent again
+  TimeNs reconnect_ns = 1 * kMillisecond;    // pause before a lost server is tried again
+};
+
+struct KvItem {
+  KvKind kind = KvKind::kRead;
+  std::uint64_t table = 0;
+  ConstBytes key;
+  ConstBytes value;
+  std::uint64_t argument = kAnyVersion;
+};
+
+struct KvResult {
+  Status status = Status::kOk;
+  std::uint64_t version = 0;
+  ConstBytes value;
+};
+
+class KvClient {
+ public:
+  // Server s is reached through channel first_channel + s, where s is its place in the map's list of servers.
+  KvClient(const KvClientOptions& options, Channel first_channel);
+
+  // Connects to new servers; items of requests that met a wrong server are routed anew.
+  void set_tablets(TabletMap tablets, TimeNs now, Outbox& out);
+  bool all_connected() const;
+  // The map that we have is wrong: the node should ask the coordinator for it.
+  bool needs_tablets() const { return needs_tablets_; }
+
+  bool can_submit(std::size_t mutations = 1) const;
+  // `cookie` comes back with the completion. Items are copied. At least one item.
+  void submit(std::uint64_t cookie, std::span<const KvItem> items, TimeNs now, Outbox& out);
+
+  bool owns(Channel channel) const {
+    return channel >= first_channel_ && channel < first_channel_ + static_cast<Channel>(servers_.size());
+  }
+  void on_connected(Channel channel, TimeNs now, Outbox& out);
+  void on_down(Channel channel, TimeNs now);
+  // An answer; when it completes an operation, returns true, and cookie() and results() tell of it until the next call.
+  bool on_answer(Channel channel, const RpcMessage& message, TimeNs now, Outbox& out);
+  std::uint64_t cookie() const { return cookie_; }
+  std::span<const KvResult> results() const { return results_; }
+
+  // Sends again what has waited too long.
+  void advance(TimeNs now, Outbox& out);
+  TimeNs deadline() const { return next_check_; }
+
+  std::size_t open_operations() const { return options_.max_operations - free_operations_.size(); }
+  std::uint64_t retries() const { return retries_; }
+  std::string describe() const;
+
+ private:
+  struct Operation {
+    std::uint64_t cookie = 0;
+    std::uint32_t items = 0;
+    std::uint32_t missing = 0;  // items without a result
+    std::uint32_t parts = 0;    // requests that it was split into so far
+    std::vector<KvResult> results;
+    std::vector<std::vector<std::byte>> values;  // of results whose view would not last; by item
+  };
+  // One request to one server.
+  struct Part {
+    bool used = false;
+    std::uint32_t generation = 0;
+    std::uint32_t operation = 0;
+    std::uint16_t server = 0;
+    TimeNs sent_ns = 0;
+    std::vector<std::byte> request;        // as it goes over the wire
+    std::vector<std::uint32_t> item_index;  // its items' places in the operation
+  };
+  struct Server {
+    NodeId node = kNoNode;
+    bool up = false;
+    TimeNs reconnect_at = kNever;
+  };
+
+  std::uint32_t new_part(std::uint32_t operation, std::uint16_t server);
+  void add_item(Part& part, std::uint32_t at, const KvItemHeader& header, ConstBytes key, ConstBytes value);
+  void send(Part& part, TimeNs now, Outbox& out);
+  void take_item(Operation& operation, std::uint32_t at, const KvItemAnswer& answer, ConstBytes value);
+  void answered(std::uint64_t sequence);
+  std::uint16_t server_of(std::uint64_t table, KeyHash hash) const;
+  void check_at(TimeNs at) { next_check_ = at < next_check_ ? at : next_check_; }
+
+  KvClientOptions options_;
+  Channel first_channel_;
+  TabletMap tablets_;
+  std::vector<Server> servers_;
+  bool needs_tablets_ = false;
+  bool tablets_changed_ = false;
+
+  std::vector<Operation> operations_;
+  std::vector<std::uint32_t> free_operations_;
+  std::vector<Part> parts_;
+  std::vector<std::uint32_t> free_parts_;
+  struct Wrong {
+    std::uint32_t operation = 0;
+    std::uint32_t at = 0;
+    std::vector<std::byte> item;  // header, key, value
+  };
+  std::vector<Wrong> to_route_;  // waiting for a better map
+
+  std::uint64_t next_sequence_ = 1;
+  std::uint64_t acked_below_ = 1;
+  std::vector<bool> answered_;  // by sequence modulo kMutationWindow
+
+  std::uint64_t cookie_ = 0;
+  std::vector<KvResult> results_;
+  std::vector<std::vector<std::byte>> result_values_;
+  std::vector<std::uint32_t> open_parts_;  // scratch of submit(): by server
+  TimeNs next_check_ = kNever;
+  std::uint64_t retries_ = 0;
+};
+
+}  // namespace slipstream
