@@ -61,7 +61,7 @@ class Player {
  private:
   NodeId id_;
   Fabric& fabric_;
-  Channel next_channel_ = 1;
+  Channel next_channel_ = 100;  // lower ones are for cases that pick their own
   std::uint32_t regions_ = 0;
 };
 
