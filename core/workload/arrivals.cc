@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <cmath>
 
 #include "core/base/check.h"
+#include "core/workload/portable_math.h"
 #include "core/workload/workload.h"
 
 namespace slipstream {
@@ -9,6 +9,7 @@ namespace slipstream {
 namespace {
 
 constexpr std::string_view kArrivalNames[] = {"closed", "poisson", "fixed"};
+constexpr double kLn2 = 0x1.62e42fefa39efp-1;
 
 }  // namespace
 
@@ -46,7 +47,7 @@ void ArrivalSource::start(TimeNs now) {
 
 void ArrivalSource::take() {
   if (arrivals_ == Arrivals::kClosed) return;
-  exact_ns_ += arrivals_ == Arrivals::kPoisson ? -std::log(rng_.unit()) * gap_ns_ : gap_ns_;
+  exact_ns_ += arrivals_ == Arrivals::kPoisson ? -portable_log2(rng_.unit()) * kLn2 * gap_ns_ : gap_ns_;
   next_ns_ = start_ns_ + static_cast<TimeNs>(exact_ns_);
 }
 
