@@ -82,7 +82,7 @@ def draw(axes, panel):
     left = [0.0] * len(panel.bars)
     for role in ROLES:
         widths = [shares.get(role, 0.0) for _, _, shares in panel.bars]
-        if any(role in shares for _, _, shares in panel.bars):
+        if any(widths) or (role == "backup" and any(role in shares for _, _, shares in panel.bars)):
             label = "fabric (a NIC's work)" if role == "fabric" and panel.grade == "measured" else role
             axes.barh(positions, widths, left=left, height=0.8, color=style.ROLE_COLOURS[role], label=label,
                       hatch=style.ROLE_HATCHES.get(role), edgecolor="white", linewidth=0.4)

@@ -1,7 +1,7 @@
 """Median and 99th percentile latency against the load served: a pair of curves per policy, a panel per workload.
 
-Points follow the swept load (clients, outstanding or the offered rate); a crossed mark served less than 95 % of what was
-offered. The y axis is logarithmic, and says so, when latencies spread more than twentyfold; else it starts at zero.
+Points follow the swept load (clients, outstanding or the offered rate); a crossed mark served less than 95 % of what
+was offered. The y axis is logarithmic, and says so, when latencies spread more than twentyfold; else it starts at zero.
 """
 import sys
 from dataclasses import dataclass

@@ -40,7 +40,8 @@ def opening(data):
     if spec.get("description"):
         parts.append(f'<p class="lead">{escape(spec["description"])}</p>')
     if spec.get("figure"):
-        parts.append(f"<p>Follows {escape(spec['figure'])}.</p>")
+        parts.append(f"<p>Stands beside: {escape(spec['figure'])}.</p>")
+    parts += [f'<p class="danger">{escape(trouble)}</p>' for trouble in troubles(data)]
     parts += [f'<p class="warning">{escape(note)}</p>' for note in data.notes]
     if data.environment.get("dirty") is True:
         parts.append('<p class="warning">The source tree had changes that were not committed: the commit named below '
@@ -49,6 +50,18 @@ def opening(data):
     if "timings mean nothing" in build and any(group.grade == "measured" for group in data.groups):
         parts.append(f'<p class="warning">The program that ran was no release build ({escape(build)}).</p>')
     return "\n".join(parts)
+
+
+def troubles(data):
+    """What makes results doubtful or worse, from the metrics themselves."""
+    def total(metric):
+        return sum(sum(group.values.get(metric, [])) for group in data.groups)
+    found = []
+    if total("wrong_reads") > 0:
+        found.append(f"Unsafe: {total('wrong_reads'):,.0f} reads returned a value that was never written to their key.")
+    if total("failed_ops") > 0:
+        found.append(f"{total('failed_ops'):,.0f} operations were answered with an error; they are in no latency.")
+    return found
 
 
 def headline(gain_):
@@ -157,6 +170,10 @@ def closing(data):
     parts = ['<h2 id="made">How it was made</h2>']
     parts.append(folded("The spec, resolved", data.spec))
     parts.append(folded("The environment", data.environment))
+    for name, profile in data.hardware.items():
+        costs = tables.hardware(name, profile)
+        parts.append(f"<details><summary>Hardware profile {escape(name)}</summary>{costs}</details>" if costs
+                     else folded(f"Hardware profile {escape(name)}", profile))
     if cost:
         parts.append(f"<details><summary>What the simulation took</summary>{cost}</details>")
     return "\n".join(parts)

@@ -109,6 +109,14 @@ class FolderTest(unittest.TestCase):
             return file.read()
 
 
+def plain_report():
+    """The page of the sample as it is, for all tests that only look at it."""
+    return report.page(results.load(SAMPLE))
+
+
+PLAIN = plain_report()
+
+
 class ReadingTest(FolderTest):
     def test_groups_hold_median_and_range_of_the_repeats(self):
         # Given the sample, expect each group's statistics to be those of its lines.
@@ -342,6 +350,7 @@ class GainTest(FolderTest):
 class ReportTest(FolderTest):
     def test_stands_alone_and_is_well_formed(self):
         text = self.report()
+        self.assertEqual(text, PLAIN)
         page = Page(text)
         self.assertEqual((page.open, page.unbalanced), ([], []))
         self.assertFalse([reference for reference in page.references if not reference.startswith("#")])
@@ -356,7 +365,7 @@ class ReportTest(FolderTest):
 
     def test_has_a_row_for_each_setting(self):
         data = results.load(self.folder)
-        rows = Page(self.report()).rows
+        rows = Page(PLAIN).rows
         for group in data.groups:
             wanted = [group.workload, str(group.params["workload.outstanding"]), group.policy]
             throughput = formats.digits(group.median("throughput_ops_per_s") / 1e6)
@@ -364,7 +373,7 @@ class ReportTest(FolderTest):
 
     def test_has_each_figure_with_words_for_those_who_do_not_see_it(self):
         data = results.load(self.folder)
-        page = Page(self.report())
+        page = Page(PLAIN)
         pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
         self.assertEqual(len(pictures), sum(len(module.panels(data)) for module in FIGURES))
         for attributes in pictures:
@@ -375,15 +384,14 @@ class ReportTest(FolderTest):
                 self.assertIn(attributes["scope"], ("col", "row"))
 
     def test_tells_grades_claims_place_and_rule(self):
-        text = self.report()
         for words in ("recalled, unverified", "published", "simulated", "measured", "all 3 backups", "virtual time",
                       "wall clock", "connectx3-fdr-r320", "shm, packed", "TEST DATA, no result", "not committed",
                       "tailwind/rpc throughput &gt;= 1.2", '<span class="held">holds</span>'):
-            self.assertIn(words, text)
+            self.assertIn(words, PLAIN)
 
     def test_shm_figures_carry_the_note_and_only_they(self):
         measured = sum(panel.note != "" for module in FIGURES for panel in module.panels(results.load(self.folder)))
-        self.assertEqual(self.report().count(style.SHM_NOTE), measured)
+        self.assertEqual(PLAIN.count(style.SHM_NOTE), measured)
         self.rewrite(lambda line: line["world"] == "sim")
         self.assertNotIn(style.SHM_NOTE, self.report())
 
@@ -410,6 +418,16 @@ class ReportTest(FolderTest):
         text = self.report()
         self.assertNotIn("<script", text)
         self.assertEqual(Page(text).unbalanced, [])
+
+    def test_wrong_reads_and_failed_operations_stand_at_the_top(self):
+        def wrong(line):
+            line["metrics"].update(wrong_reads=1, failed_ops=2)
+            return line
+        self.assertNotIn('class="danger"', PLAIN)
+        self.rewrite(lambda line: line["repeat"] == 0 and line["world"] == "sim", wrong)
+        top = self.report().split("<h2")[0]
+        self.assertIn("12 reads returned a value that was never written", top)
+        self.assertIn("24 operations were answered with an error", top)
 
     def test_says_when_the_run_was_cut_short(self):
         with open(os.path.join(self.folder, "points.jsonl"), "a", encoding="utf-8") as file:

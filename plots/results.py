@@ -87,6 +87,7 @@ class Results:
     groups: list
     timing: list
     expectations: list
+    hardware: dict  # name of a profile -> as it was when the points were made
     notes: list  # what the reader of a report must know about the folder itself
     points: int = 0
 
@@ -338,9 +339,12 @@ def load(folder):
     if not groups:
         raise ResultsError(f"{folder}: points.jsonl holds no finished point; run the spec (again) into this folder")
     expect = read_json(os.path.join(folder, "expect.json"), required=False) or []
+    hardware = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "hardware", "*.json"))):
+        hardware[os.path.splitext(os.path.basename(path))[0]] = read_json(path, required=True)
     repeats = {len(group.repeats) for group in groups}
     if len(repeats) > 1:
         notes.append(f"Settings have between {min(repeats)} and {max(repeats)} repeats: the run is not complete.")
     return Results(folder=folder, spec=spec, environment=environment, groups=groups,
-                   timing=read_lines(os.path.join(folder, "timing.jsonl"), notes), expectations=expect, notes=notes,
-                   points=points)
+                   timing=read_lines(os.path.join(folder, "timing.jsonl"), notes), expectations=expect,
+                   hardware=hardware, notes=notes, points=points)

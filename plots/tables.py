@@ -12,6 +12,10 @@ COLUMNS = [
     ("latency_us_p50", "latency p50", "us"),
     ("latency_us_p99", "latency p99", "us"),
     ("latency_us_p999", "latency p99.9", "us"),
+    ("read_latency_us_p50", "read p50", "us"),
+    ("read_latency_us_p99", "read p99", "us"),
+    ("update_latency_us_p50", "update p50", "us"),
+    ("update_latency_us_p99", "update p99", "us"),
     ("client_cpu_ns_per_op", "CPU client", "ns/op"),
     ("primary_cpu_ns_per_op", "CPU primary", "ns/op"),
     ("backup_cpu_ns_per_op", "CPU backups", "ns/op"),
@@ -75,7 +79,9 @@ def setting_paths(data, groups):
 def points(data, facet_groups, caption):
     """One row a setting: the metrics of `COLUMNS` that were measured."""
     paths = setting_paths(data, facet_groups)
-    present = [column for column in COLUMNS if any(group.stat(column[0]) for group in facet_groups)]
+    mixed = any(results.write_operation([group]) for group in facet_groups)
+    present = [column for column in COLUMNS if any(group.stat(column[0]) for group in facet_groups)
+               and (mixed or not column[0].startswith(("read_", "update_")))]
     columns = [Column(results.short(path), text=True) for path in paths]
     scales = {}
     for metric, heading, unit in present:
@@ -189,6 +195,21 @@ def ran_where(data):
                Column("acknowledged by", text=True), Column("order inside a write", text=True),
                Column("time", text=True), Column("settings"), Column("repeats")]
     return table("Where it ran", columns, rows)
+
+
+def hardware(name, profile):
+    """The costs of a profile, each with its source; "" when it holds none in that form."""
+    rows = []
+
+    def walk(node, path):
+        if isinstance(node, dict) and {"value", "source"} <= node.keys():
+            rows.append([escape(path), escape(node["value"]), escape(node["source"])])
+        elif isinstance(node, dict):
+            for key, child in node.items():
+                walk(child, f"{path}.{key}" if path else key)
+    walk(profile, "")
+    columns = [Column("cost", text=True), Column("value"), Column("source", long=True)]
+    return table(f"Costs of {name}", columns, rows) if rows else ""
 
 
 def simulation_cost(timing):
