@@ -1,0 +1,25 @@
+// The kinds of events in a simulated world's queue, and what `what` means for each.
+#pragma once
+
+#include <cstdint>
+
+namespace slipstream::sim {
+
+enum class Happening : std::uint32_t {
+  // The network's (sim/network.h).
+  kDataAtSwitch,  // node: the first packet of its uplink's queue reaches the switch
+  kAckAtSwitch,   // node: the first acknowledgement on its uplink reaches the switch
+  kDelivery,      // node: the first packet of its downlink's queue is in its memory
+  kNicDone,       // transfer: what the NIC does without the network (connect, grant, withdraw, revoke, fetch for a read)
+  // The storage's (sim/sim_storage.h).
+  kStorageDone,   // node: the first operation of its medium's queue is done
+  // A node's cores' (sim/run_to_completion.h, sim/dispatch_workers.h).
+  kAlarm,         // node: its deadline
+  kTurn,          // node: its core is free and something waits
+  kServed,        // node: the dispatch core has taken an event that it handles itself
+  kHandedOver,    // node: a request reaches the workers
+  kWorkerFree,    // node: a worker can take the request that waits
+  kOpsReady,      // transfer: first of a list of ops, which the dispatch core is now to post
+};
+
+}  // namespace slipstream::sim

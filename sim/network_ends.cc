@@ -1,0 +1,372 @@
+// Connections, grants, and what an arrival does at its destination.
+#include <cstring>
+
+#include "sim/network.h"
+
+namespace slipstream::sim {
+
+std::uint32_t Network::find_end(const Nic& nic, Channel channel) const {
+  const std::vector<std::uint32_t>& table = channel < kFirstAccepted ? nic.dialled : nic.accepted;
+  const std::size_t at = channel < kFirstAccepted ? channel : channel - kFirstAccepted;
+  return at < table.size() ? table[at] - 1 : kNone;  // 0 - 1 is kNone: never used
+}
+
+NodeId Network::peer(NodeId node, Channel channel) const {
+  const std::uint32_t at = find_end(nics_[index(node)], channel);
+  SLIP_CHECK(at != kNone, "node {} has no channel {}", index(node), channel);
+  return connections_[at / 2].ends[1 - at % 2].node;
+}
+
+TransferId Network::prepare_connect(NodeId node, const Op& op) {
+  Nic& nic = nics_[index(node)];
+  SLIP_CHECK(op.channel < kFirstAccepted, "channel {} is for accepted connections", op.channel);
+  const std::uint32_t before = find_end(nic, op.channel);
+  SLIP_CHECK(before == kNone || end(before).state == EndState::kDead, "channel {} is in use", op.channel);
+  const auto connection = static_cast<std::uint32_t>(connections_.size());
+  End* const ends = connections_.emplace_back().ends;
+  ends[0].node = node;
+  ends[0].channel = op.channel;
+  ends[0].state = EndState::kConnecting;
+  ends[1].node = op.peer;
+  if (nic.dialled.size() <= op.channel) nic.dialled.resize(op.channel + 1u, 0);
+  nic.dialled[op.channel] = connection * 2 + 1;
+  const TransferId id = take_transfer();
+  Transfer& t = transfers_[id];
+  t.kind = Kind::kConnect;
+  t.op = OpKind::kConnect;
+  t.from = 0;
+  t.connection = connection;
+  return id;
+}
+
+// The node is done with the channel at once; landing ends with kRevoked, which comes even when the channel is dead.
+TransferId Network::prepare_revoke(NodeId node, Channel channel, std::uint32_t at) {
+  if (at == kNone) {
+    at = static_cast<std::uint32_t>(connections_.size()) * 2;
+    End& unknown = connections_.emplace_back().ends[0];
+    unknown.node = node;
+    unknown.channel = channel;
+    unknown.state = EndState::kDead;
+  }
+  End& revoked = end(at);
+  if (revoked.state == EndState::kRevoking) return kNone;
+  if (revoked.state != EndState::kDead) revoked.state = EndState::kRevoking;
+  const TransferId id = take_transfer();
+  Transfer& t = transfers_[id];
+  t.kind = Kind::kLocal;
+  t.op = OpKind::kRevoke;
+  t.connection = at / 2;
+  t.from = at % 2;
+  return id;
+}
+
+void Network::raise(const End& at, Event event) {
+  event.channel = at.channel;
+  nics_[index(at.node)].inbox.push(event);
+}
+
+void Network::became_up(std::uint32_t id) {
+  End& at = end(id);
+  Nic& nic = nics_[index(at.node)];
+  at.state = EndState::kUp;
+  at.queue_pair = nic.queue_pairs.add();
+  at.connected = true;
+  ++nic.connected;
+  raise(at, {.kind = EventKind::kConnected, .peer = connections_[id / 2].ends[1 - id % 2].node, .bytes = {}});
+}
+
+// Nothing lands through a dead end, and nothing sent through it is reported.
+void Network::became_dead(std::uint32_t id) {
+  End& at = end(id);
+  Nic& nic = nics_[index(at.node)];
+  if (at.connected) --nic.connected;
+  at.connected = false;
+  at.state = EndState::kDead;
+  for (TransferId held = at.first_held; held != kNone;) {
+    const TransferId next = transfers_[held].next;
+    free_transfer(held);
+    held = next;
+  }
+  at.first_held = at.last_held = at.first_read = at.last_read = kNone;
+  for (std::size_t i = 0; i < nic.grants.size(); ++i) {
+    if (nic.grants[i].end != id) continue;
+    nic.grants[i].end = kNone;
+    nic.free_grants.push_back(static_cast<std::uint32_t>(i));
+  }
+}
+
+NodeId Network::take_down(std::uint32_t id) {
+  End& at = end(id);
+  const bool told = at.state == EndState::kUp || at.state == EndState::kConnecting;
+  became_dead(id);
+  if (!told) return kNoNode;
+  raise(at, {.kind = EventKind::kDown, .bytes = {}});
+  return at.node;
+}
+
+void Network::send_close(std::uint32_t from_end) {
+  const TransferId id = take_transfer();
+  Transfer& t = transfers_[id];
+  t.kind = Kind::kClose;
+  t.op = OpKind::kRevoke;
+  t.connection = from_end / 2;
+  t.from = from_end % 2;
+  send(id, queue_.now());
+}
+
+void Network::drop(TransferId id) {
+  Transfer& t = transfers_[id];
+  if (t.kind == Kind::kMessage) messages_.give(t.memory.data(), t.memory.size());
+  free_transfer(id);
+}
+
+NodeId Network::message_landed(TransferId id, End& to) {
+  if (to.state != EndState::kUp) {
+    drop(id);
+    return kNoNode;
+  }
+  const Transfer& t = transfers_[id];
+  raise(to, {.kind = EventKind::kMessage,
+             .peer = connections_[t.connection].ends[t.from].node,
+             .is_answer = t.answers,
+             .bytes = t.memory,
+             .tag = nics_[index(to.node)].next_tag++});
+  send_ack(id);
+  return to.node;
+}
+
+std::byte* Network::granted(const Transfer& t, const End& at, std::uint64_t size) {
+  const Nic& nic = nics_[index(at.node)];
+  const std::uint64_t slot = (t.key & 0xffffffff) - 1;
+  if (slot >= nic.grants.size()) return nullptr;
+  const Grant& grant = nic.grants[slot];
+  if (grant.end != t.connection * 2 + (1u - t.from) || grant.generation != t.key >> 32) return nullptr;
+  if (t.offset > grant.memory.size() || size > grant.memory.size() - t.offset) return nullptr;
+  return grant.memory.data() + t.offset;
+}
+
+RemoteKey Network::make_grant(std::uint32_t id, Bytes memory) {
+  Nic& nic = nics_[index(end(id).node)];
+  if (nic.free_grants.empty()) {
+    nic.free_grants.push_back(static_cast<std::uint32_t>(nic.grants.size()));
+    nic.grants.emplace_back();
+  }
+  const std::uint32_t slot = nic.free_grants.back();
+  nic.free_grants.pop_back();
+  Grant& grant = nic.grants[slot];
+  grant.end = id;
+  ++grant.generation;
+  grant.memory = memory;
+  return (static_cast<RemoteKey>(grant.generation) << 32) | (slot + 1);
+}
+
+// The one place where a write's bytes reach memory: `bytes` of it, from `write.landed` on, one packet. A device that keeps
+// no order inside a packet, or a fault that tears it, would be modelled here.
+void Network::land(std::byte* to, const Transfer& write, std::uint32_t bytes) const {
+  std::size_t skip = write.landed;
+  to += write.landed;
+  for (std::size_t i = 0; i < write.slices && bytes > 0; ++i) {
+    const Slice& slice = write.body[i];
+    if (skip >= slice.size) {
+      skip -= slice.size;
+      continue;
+    }
+    const std::size_t piece = std::min<std::size_t>(bytes, slice.size - skip);
+    std::memcpy(to, slice.data + skip, piece);
+    to += piece;
+    bytes -= static_cast<std::uint32_t>(piece);
+    skip = 0;
+  }
+}
+
+NodeId Network::write_landed(TransferId id, End& to, std::uint32_t bytes) {
+  Transfer& t = transfers_[id];
+  const bool last = t.landed + bytes == t.size;
+  NodeId told = kNoNode;
+  bool alive = to.state == EndState::kUp || to.state == EndState::kRevoking;
+  if (alive) {
+    std::byte* const memory = granted(t, to, t.size);
+    if (memory != nullptr) {
+      land(memory, t, bytes);
+    } else {
+      alive = false;
+      const std::uint32_t at = t.connection * 2 + (1u - t.from);
+      t.landed += bytes;
+      told = take_down(at);
+      if (last) free_transfer(id);
+      send_close(at);
+      return told;
+    }
+  }
+  t.landed += bytes;
+  if (last) alive ? send_ack(id) : free_transfer(id);
+  return told;
+}
+
+NodeId Network::read_requested(TransferId id, End& to) {
+  Transfer& t = transfers_[id];
+  if (to.state != EndState::kUp && to.state != EndState::kRevoking) {
+    free_transfer(id);
+    return kNoNode;
+  }
+  std::byte* const memory = granted(t, to, t.memory.size());
+  if (memory == nullptr) {
+    const std::uint32_t at = t.connection * 2 + (1u - t.from);
+    free_transfer(id);
+    const NodeId told = take_down(at);
+    send_close(at);
+    return told;
+  }
+  t.kind = Kind::kReadReply;
+  t.from ^= 1;
+  t.size = static_cast<std::uint32_t>(t.memory.size());
+  t.body[0] = {memory, t.memory.size()};
+  queue_.push(queue_.now() + hw_.nic_pcie_round_trip, static_cast<std::uint32_t>(Happening::kNicDone), id);
+  return kNoNode;
+}
+
+NodeId Network::read_landed(TransferId id, End& to, std::uint32_t bytes) {
+  Transfer& t = transfers_[id];
+  if (to.state == EndState::kUp && bytes > 0) {
+    std::memcpy(t.memory.data() + t.landed, t.body[0].data + t.landed, bytes);
+  }
+  t.landed += bytes;
+  if (t.landed < t.size) return kNoNode;
+  NodeId told = kNoNode;
+  if (to.state == EndState::kUp) {
+    SLIP_CHECK(to.first_read == id, "reads of a channel are done in order");
+    to.first_read = t.next_read;
+    --to.unacknowledged;
+    raise(to, {.kind = EventKind::kReadDone, .bytes = {}, .ticket = t.ticket});
+    release_held(to);
+    told = to.node;
+  }
+  free_transfer(id);
+  return told;
+}
+
+// Acknowledgements are cumulative, also over reads: one that overtook the data of an earlier read waits for it.
+NodeId Network::acknowledged(TransferId id, End& to) {
+  Transfer& t = transfers_[id];
+  if (to.state != EndState::kUp) {
+    free_transfer(id);
+    return kNoNode;
+  }
+  if (to.first_read != kNone && transfers_[to.first_read].sequence < t.sequence) {
+    (to.first_held == kNone ? to.first_held : transfers_[to.last_held].next) = id;
+    to.last_held = id;
+    t.next = kNone;
+    return kNoNode;
+  }
+  --to.unacknowledged;
+  raise(to, {.kind = EventKind::kAcked, .bytes = {}, .ticket = t.ticket});
+  free_transfer(id);
+  return to.node;
+}
+
+void Network::release_held(End& at) {
+  while (at.first_held != kNone) {
+    const TransferId id = at.first_held;
+    const Transfer& t = transfers_[id];
+    if (at.first_read != kNone && transfers_[at.first_read].sequence < t.sequence) return;
+    at.first_held = t.next;
+    --at.unacknowledged;
+    raise(at, {.kind = EventKind::kAcked, .bytes = {}, .ticket = t.ticket});
+    free_transfer(id);
+  }
+}
+
+NodeId Network::control_landed(TransferId id, End& to) {
+  Transfer& t = transfers_[id];
+  const std::uint32_t at = t.connection * 2 + (1u - t.from);
+  switch (t.kind) {
+    case Kind::kConnect:
+      t.kind = Kind::kAccept;
+      t.from ^= 1;
+      queue_.push(queue_.now() + hw_.nic_connect, static_cast<std::uint32_t>(Happening::kNicDone), id);
+      return kNoNode;
+    case Kind::kAccept:
+      if (to.state != EndState::kConnecting) {  // given up meanwhile
+        free_transfer(id);
+        send_close(at);
+        return kNoNode;
+      }
+      free_transfer(id);
+      became_up(at);
+      return to.node;
+    default:
+      free_transfer(id);
+      if (to.state == EndState::kRevoking || to.state == EndState::kDead) return kNoNode;
+      return take_down(at);
+  }
+}
+
+NodeId Network::accept(TransferId id) {
+  const Transfer& t = transfers_[id];
+  const std::uint32_t at = t.connection * 2 + t.from;
+  End& acceptor = end(at);
+  if (acceptor.state != EndState::kUnmade) {  // closed before it was open
+    free_transfer(id);
+    return kNoNode;
+  }
+  Nic& nic = nics_[index(acceptor.node)];
+  SLIP_CHECK(nic.accepted.size() < 0x10000u - kFirstAccepted, "node {}: out of channels", index(acceptor.node));
+  acceptor.channel = static_cast<Channel>(kFirstAccepted + nic.accepted.size());
+  nic.accepted.push_back(at + 1);
+  became_up(at);
+  send(id, queue_.now());
+  return acceptor.node;
+}
+
+NodeId Network::nic_done(TransferId id) {
+  const Transfer& t = transfers_[id];
+  const End& from = connections_[t.connection].ends[t.from];
+  switch (t.kind) {
+    case Kind::kConnect:
+      if (index(connections_[t.connection].ends[1].node) < nics_.size()) {
+        send(id, queue_.now());
+        return kNoNode;
+      } else {
+        const std::uint32_t at = t.connection * 2;
+        free_transfer(id);
+        return from.state == EndState::kConnecting ? take_down(at) : kNoNode;
+      }
+    case Kind::kAccept: return accept(id);
+    case Kind::kReadReply: send(id, queue_.now()); return kNoNode;
+    default: return local_done(id);
+  }
+}
+
+NodeId Network::local_done(TransferId id) {
+  const Transfer t = transfers_[id];
+  free_transfer(id);
+  const std::uint32_t at = t.connection * 2 + t.from;
+  End& from = end(at);
+  if (t.op == OpKind::kRevoke) {
+    const bool alive = from.state == EndState::kRevoking;
+    became_dead(at);
+    raise(from, {.kind = EventKind::kRevoked, .bytes = {}});
+    if (alive && index(connections_[t.connection].ends[1 - t.from].node) < nics_.size()) send_close(at);
+    return from.node;
+  }
+  if (from.state != EndState::kUp) return kNoNode;
+  if (t.op == OpKind::kGrant) {
+    bool ours = false;
+    for (const Bytes region : nics_[index(from.node)].regions) {
+      ours |= t.memory.data() >= region.data() && t.memory.data() + t.memory.size() <= region.data() + region.size();
+    }
+    SLIP_CHECK(ours, "node {} grants memory that is in none of its regions", index(from.node));
+    raise(from, {.kind = EventKind::kGranted, .bytes = {}, .ticket = t.ticket, .key = make_grant(at, t.memory)});
+    return from.node;
+  }
+  Nic& nic = nics_[index(from.node)];
+  const std::uint64_t slot = (t.key & 0xffffffff) - 1;
+  if (slot < nic.grants.size() && nic.grants[slot].end == at && nic.grants[slot].generation == t.key >> 32) {
+    nic.grants[slot].end = kNone;
+    nic.free_grants.push_back(static_cast<std::uint32_t>(slot));
+  }
+  raise(from, {.kind = EventKind::kWithdrawn, .bytes = {}, .ticket = t.ticket});
+  return from.node;
+}
+
+}  // namespace slipstream::sim

@@ -1,0 +1,108 @@
+// A simulated world: machines around one switch, their cores, and the order in which things happen to them. Made empty;
+// each add() makes a machine, whose node is then placed on it; run() lets time pass.
+//
+//   World world(hardware, options, seed);
+//   Fabric& fabric = world.add(NodeKind::kServer);
+//   world.place(NodeId{0}, make_node(cluster, NodeId{0}, fabric));
+//   const Ending ending = world.run();
+//
+// Units: picoseconds inside, nanoseconds towards nodes. Invariant: the same machines, nodes, options and seed give the
+// same run, byte for byte.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/node/cluster.h"
+#include "core/node/report.h"
+#include "sim/dispatch_workers.h"
+#include "sim/host.h"
+#include "sim/run_to_completion.h"
+#include "sim/sim_options.h"
+
+namespace slipstream::sim {
+
+enum class Ending : std::uint8_t {
+  kDone,     // the coordinators, or where there are none all nodes, are done
+  kStopped,  // what run() was given said so
+  kTrouble,  // a node said that the run cannot go on
+  kLimit,    // SimOptions::limit_ns passed
+  kSilence,  // nothing is left to happen, and no one is done
+};
+std::string_view name(Ending ending);
+
+// What the cores of one machine did in its window.
+struct CoreReport {
+  NodeId node = kNoNode;
+  std::uint32_t workers = 0;          // 0: it runs to completion, on one core
+  TimeNs window_ns = 0;
+  std::uint64_t dispatch_busy_ns = 0;  // the dispatch core, or the only one
+  std::uint64_t workers_busy_ns = 0;   // computing, all workers together
+  std::uint64_t workers_waiting_ns = 0;  // spinning for replication, all workers together
+  std::uint64_t turns = 0;
+  std::uint64_t requests_queued = 0;     // found no worker free
+  bool operator==(const CoreReport&) const = default;
+};
+
+class World {
+ public:
+  // Throws std::runtime_error, naming option or key, when the profile or the options cannot work.
+  World(const HardwareProfile& hardware, const SimOptions& options, std::uint64_t seed);
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // Machines are numbered from 0 in the order of adding; all are added before the first run().
+  Fabric& add(NodeKind kind);
+  void place(NodeId id, std::unique_ptr<Node> node);
+
+  // Goes on until the end, or until `stop` (asked after each event, when given) says so. May be called again.
+  Ending run(const std::function<bool()>& stop = nullptr);
+
+  Node& node(NodeId id) { return machine(id).host.node(); }
+  Storage& storage(NodeId id) { return machine(id).host.storage(); }
+  const std::string& trouble() const { return trouble_; }  // "server-1: ..."; when run() ended in kTrouble
+  TimePs now_ps() const { return queue_.now(); }
+  std::uint64_t events() const { return queue_.popped(); }
+  Network& network() { return network_; }
+
+  NodeReport report(NodeId id) const;  // without the client's counters, which are the node's
+  CoreReport core_report(NodeId id) const;
+  // Of all nodes' states and all counters: equal for equal runs.
+  std::uint64_t state_hash() const;
+
+ private:
+  struct Machine {
+    Host host;
+    std::optional<RunToCompletion> loop;     // one of the two
+    std::optional<DispatchWorkers> workers;
+
+    Machine(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs)
+        : host(network, queue, hardware, kind, costs) {}
+    void arrived() { loop ? loop->arrived() : workers->arrived(); }
+    void alarm() { loop ? loop->alarm() : workers->alarm(); }
+  };
+
+  Machine& machine(NodeId id) { return machines_[index(id)]; }
+  const Machine& machine(NodeId id) const { return machines_[index(id)]; }
+  void start();
+  Machine* carry_out(const QueuedEvent& event);
+  bool all_done() const;
+  bool in_trouble();
+
+  const HardwareProfile hardware_;
+  const SimOptions options_;
+  const CostTable prices_;
+  EventQueue queue_;
+  Network network_;
+  CheckContext context_;
+  std::vector<NodeKind> kinds_;
+  std::deque<Machine> machines_;
+  bool started_ = false;
+  std::string trouble_;
+};
+
+}  // namespace slipstream::sim
