@@ -1,7 +1,5 @@
 #include "emulate/loop/clock.h"
 
-#include <time.h>
-
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -9,15 +7,9 @@
 namespace slipstream::emulate {
 namespace {
 
-std::uint64_t read_ns(clockid_t id) {
-  timespec t{};
-  clock_gettime(id, &t);
-  return static_cast<std::uint64_t>(t.tv_sec) * kSecond + static_cast<std::uint64_t>(t.tv_nsec);
-}
-
 struct Reading {
   Ticks tick = 0;
-  std::uint64_t ns = 0;
+  TimeNs ns = 0;
 };
 
 // Both clocks at the same moment: of several tries the one that was interrupted the least.
@@ -27,7 +19,7 @@ Reading read_both() {
   Ticks smallest_gap = ~Ticks{0};
   for (int i = 0; i < kTries; ++i) {
     const Ticks before = ticks();
-    const std::uint64_t ns = monotonic_ns();
+    const TimeNs ns = monotonic_ns();
     const Ticks gap = ticks() - before;
     if (gap < smallest_gap) {
       smallest_gap = gap;
@@ -39,8 +31,7 @@ Reading read_both() {
 
 }  // namespace
 
-std::uint64_t monotonic_ns() { return read_ns(CLOCK_MONOTONIC); }
-std::uint64_t thread_cpu_ns() { return read_ns(CLOCK_THREAD_CPUTIME_ID); }
+TimeNs thread_cpu_ns() { return read_clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 bool has_steady_tsc() {
 #if defined(__x86_64__)
@@ -52,7 +43,7 @@ bool has_steady_tsc() {
 }
 
 Clock Clock::calibrated() {
-  constexpr std::uint64_t kMeasureNs = 10 * kMillisecond;
+  constexpr TimeNs kMeasureNs = 10 * kMillisecond;
   const Reading first = read_both();
   while (monotonic_ns() - first.ns < kMeasureNs) {
   }

@@ -1,4 +1,4 @@
-// The only clock of the real world: time stamp counter ticks, and what they are in nanoseconds of CLOCK_MONOTONIC since
+// The clock of a run: time stamp counter ticks, and what they are in nanoseconds of CLOCK_MONOTONIC since
 // the start of the run. Processes forked after the calibration share it, so all nodes of a run share one time.
 //
 // Units: ticks are TSC cycles (10 ns to read here, against 23 ns for the system's clock); on machines whose TSC is not
@@ -12,15 +12,14 @@
 #endif
 
 #include "core/base/units.h"
+#include "emulate/fabric/real_clock.h"
 
 namespace slipstream::emulate {
 
 using Ticks = std::uint64_t;
 
-// CLOCK_MONOTONIC.
-std::uint64_t monotonic_ns();
 // CPU time of the calling thread: user and kernel, without the time it was runnable but not running. A system call.
-std::uint64_t thread_cpu_ns();
+TimeNs thread_cpu_ns();
 // True when the TSC runs at one rate on all cores, also while they idle (CPUID 8000_0007h, EDX bit 8).
 bool has_steady_tsc();
 
@@ -30,7 +29,7 @@ inline Ticks ticks() {
 #if defined(__x86_64__)
   if (kSteadyTsc) [[likely]] return __rdtsc();
 #endif
-  return monotonic_ns();
+  return static_cast<Ticks>(monotonic_ns());
 }
 
 class Clock {

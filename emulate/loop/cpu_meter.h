@@ -54,7 +54,7 @@ class CpuMeter final : public RoleMeter {
 class WaitMeter {
  public:
   bool is_sampled() { return count_++ % kEvery == 0; }
-  void add_sample(std::uint64_t cpu_ns) {
+  void add_sample(TimeNs cpu_ns) {
     ++samples_;
     sampled_cpu_ns_ += cpu_ns;
   }
@@ -67,7 +67,7 @@ class WaitMeter {
   static constexpr std::uint64_t kEvery = 16;
   std::uint64_t count_ = 0;
   std::uint64_t samples_ = 0;
-  std::uint64_t sampled_cpu_ns_ = 0;
+  TimeNs sampled_cpu_ns_ = 0;
 };
 
 // All counters of a node and of its loop's thread at one moment.
@@ -79,7 +79,7 @@ struct Snapshot {
   Ticks loop_at = 0;               // when, for the loop
   Ticks loop_waited = 0;           // ticks in waits so far
   double loop_waited_cpu_ns = 0;   // CPU time of these
-  std::uint64_t loop_cpu_ns = 0;   // CPU time of the thread so far
+  TimeNs loop_cpu_ns = 0;          // CPU time of the thread so far
 };
 
 // What a node did between two moments.

@@ -125,7 +125,7 @@ bool Loop::is_over(Place& place) {
 template <typename Wait>
 void Loop::measured(WaitMeter& meter, Wait&& wait) {
   const bool sampled = meter.is_sampled();
-  const std::uint64_t cpu_before = sampled ? thread_cpu_ns() : 0;
+  const TimeNs cpu_before = sampled ? thread_cpu_ns() : 0;
   const Ticks before = ticks();
   wait();
   waited_ += ticks() - before;
