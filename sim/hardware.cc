@@ -40,6 +40,7 @@ constexpr HardwareField kFields[] = {
     {"nic", "connect", &P::nic_connect, Unit::kTime, 0, "setting up a connection, at each end"},
     {"nic", "grant", &P::nic_grant, Unit::kTime, 0, "granting or withdrawing access to registered memory"},
     {"nic", "revoke", &P::nic_revoke, Unit::kTime, 0, "until nothing lands through a killed channel"},
+    {"nic", "timeout", &P::nic_timeout, Unit::kTime, 0, "until a peer that does not answer is given up"},
 
     {"network", "port_rate", &P::network_port_rate, Unit::kRate, 1'000'000, "of a port, each direction"},
     {"network", "wire", &P::network_wire, Unit::kTime, 0, "one way from NIC to NIC, without the switch"},
@@ -54,7 +55,7 @@ constexpr HardwareField kFields[] = {
 
 // Longest time and size of one step: keeps every sum within 64 bits.
 constexpr std::int64_t kMostTime = 1'000'000'000'000;        // 1 s
-constexpr std::int64_t kMostSize = 1 << 30;
+constexpr std::int64_t kMostSize = 1 << 20;
 constexpr std::int64_t kMostRate = 100'000'000'000'000;      // 100 Tb/s
 constexpr std::int64_t kMostCount = 1 << 24;
 

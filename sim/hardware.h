@@ -53,6 +53,7 @@ struct HardwareProfile {
   std::int64_t nic_connect = 0;          // setting up a connection, at each end
   std::int64_t nic_grant = 0;            // granting or withdrawing access to registered memory
   std::int64_t nic_revoke = 0;           // until nothing lands through a killed channel any more
+  std::int64_t nic_timeout = 0;          // until a NIC gives up a peer that does not answer
 
   // Network: a star around one switch.
   std::int64_t network_port_rate = 1;     // bits/s, each direction of each port

@@ -38,6 +38,7 @@ TransferId Network::take_transfer() {
   Transfer& t = transfers_[id];
   t.slices = 0;
   t.answers = false;
+  t.torn = false;
   t.next = t.next_read = kNone;
   t.size = t.switched = t.landed = 0;
   return id;
@@ -190,6 +191,7 @@ void Network::send_ack(TransferId id) {
 
 void Network::at_switch(std::uint32_t node) {
   Nic& nic = nics_[node];
+  if (queue_.now() - hw_.nic_send_latency - hw_.network_wire / 2 > nic.died) [[unlikely]] return tear(node);
   const TransferId id = nic.first_data;
   Transfer& t = transfers_[id];
   const std::uint32_t bytes = packet_bytes(t, t.switched);

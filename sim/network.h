@@ -47,6 +47,10 @@ class Network {
   // For one of the network's events: carries it out; gives the node whose inbox got something, or kNoNode.
   NodeId handle(Happening kind, std::uint32_t what);
 
+  // The node dies without a word: what has not left its NIC never arrives (a write may be torn between packets), nothing
+  // lands in it, and each living peer's channel goes down when its NIC gives up.
+  void kill(NodeId node);
+
   // Events that wait for the node, oldest first. A message's bytes belong to whoever takes it, until release().
   Ring<Event>& inbox(NodeId node) { return nics_[index(node)].inbox; }
   void release(const Event& event) {
@@ -82,6 +86,7 @@ class Network {
     std::uint8_t from = 0;         // the connection's end that sends it (0 or 1)
     std::uint8_t slices = 0;
     bool answers = false;
+    bool torn = false;             // its sender died in the middle: what is on its way lands, no more
     std::uint32_t connection = 0;
     TransferId next = kNone;       // in its uplink's queue
     TransferId next_read = kNone;  // in its end's list of reads not done
@@ -137,6 +142,7 @@ class Network {
     std::uint64_t bytes_sent = 0;
     std::uint64_t next_tag = 1;
     std::int64_t connected = 0;
+    TimePs died = kPsNever;
     QueuePairCache queue_pairs;
     std::vector<std::uint32_t> dialled;   // channel -> end + 1
     std::vector<std::uint32_t> accepted;  // channel - kFirstAccepted -> end + 1
@@ -182,10 +188,12 @@ class Network {
   void release_held(End& at);
   NodeId take_down(std::uint32_t end);
   void send_close(std::uint32_t from_end);
+  void time_out(TransferId id, std::uint32_t silent_end);
   void became_up(std::uint32_t end);
   void became_dead(std::uint32_t end);
   void raise(const End& at, Event event);
   void drop(TransferId id);
+  void tear(std::uint32_t node);
 
   // Times per byte as 48.16 fixed point.
   struct Rate {

@@ -114,18 +114,52 @@ void Network::send_close(std::uint32_t from_end) {
   send(id, queue_.now());
 }
 
+// The NIC at the other end of `silent_end` gives up after its time-out; `id` waits for that.
+void Network::time_out(TransferId id, std::uint32_t silent_end) {
+  Transfer& t = transfers_[id];
+  t.kind = Kind::kClose;
+  t.connection = silent_end / 2;
+  t.from = silent_end % 2;
+  queue_.push(queue_.now() + hw_.nic_timeout, static_cast<std::uint32_t>(Happening::kNicDone), id);
+}
+
+void Network::kill(NodeId node) {
+  Nic& nic = nics_[index(node)];
+  nic.died = queue_.now();
+  for (std::uint32_t id = 0; id < connections_.size() * 2; ++id) {
+    if (end(id).node != node) continue;
+    if (end(id).connected) time_out(take_transfer(), id);
+    became_dead(id);
+  }
+}
+
+// A dead NIC's packets that had not left it: all of what is in its uplink's queue.
+void Network::tear(std::uint32_t node) {
+  Nic& nic = nics_[node];
+  for (TransferId id = nic.first_data; id != kNone;) {
+    Transfer& t = transfers_[id];
+    const TransferId next = t.next;
+    t.torn = true;
+    t.size = t.switched;
+    if (t.landed == t.switched) drop(id);
+    id = next;
+  }
+  nic.first_data = kNone;
+}
+
 void Network::drop(TransferId id) {
   Transfer& t = transfers_[id];
   if (t.kind == Kind::kMessage) messages_.give(t.memory.data(), t.memory.size());
+  if (t.kind == Kind::kReadReply) messages_.give(const_cast<std::byte*>(t.body[0].data), t.body[0].size);
   free_transfer(id);
 }
 
 NodeId Network::message_landed(TransferId id, End& to) {
-  if (to.state != EndState::kUp) {
+  const Transfer& t = transfers_[id];
+  if (to.state != EndState::kUp || t.torn) {
     drop(id);
     return kNoNode;
   }
-  const Transfer& t = transfers_[id];
   raise(to, {.kind = EventKind::kMessage,
              .peer = connections_[t.connection].ends[t.from].node,
              .is_answer = t.answers,
@@ -199,7 +233,7 @@ NodeId Network::write_landed(TransferId id, End& to, std::uint32_t bytes) {
     }
   }
   t.landed += bytes;
-  if (last) alive ? send_ack(id) : free_transfer(id);
+  if (last) alive && !t.torn ? send_ack(id) : free_transfer(id);
   return told;
 }
 
@@ -220,7 +254,10 @@ NodeId Network::read_requested(TransferId id, End& to) {
   t.kind = Kind::kReadReply;
   t.from ^= 1;
   t.size = static_cast<std::uint32_t>(t.memory.size());
-  t.body[0] = {memory, t.memory.size()};
+  // Later writes of the channel do not change what this read brings: its bytes are taken now.
+  std::byte* const taken = messages_.take(t.memory.size());
+  if (!t.memory.empty()) std::memcpy(taken, memory, t.memory.size());
+  t.body[0] = {taken, t.memory.size()};
   queue_.push(queue_.now() + hw_.nic_pcie_round_trip, static_cast<std::uint32_t>(Happening::kNicDone), id);
   return kNoNode;
 }
@@ -233,7 +270,7 @@ NodeId Network::read_landed(TransferId id, End& to, std::uint32_t bytes) {
   t.landed += bytes;
   if (t.landed < t.size) return kNoNode;
   NodeId told = kNoNode;
-  if (to.state == EndState::kUp) {
+  if (to.state == EndState::kUp && !t.torn) {
     SLIP_CHECK(to.first_read == id, "reads of a channel are done in order");
     to.first_read = t.next_read;
     --to.unacknowledged;
@@ -241,7 +278,7 @@ NodeId Network::read_landed(TransferId id, End& to, std::uint32_t bytes) {
     release_held(to);
     told = to.node;
   }
-  free_transfer(id);
+  drop(id);
   return told;
 }
 
@@ -281,6 +318,10 @@ NodeId Network::control_landed(TransferId id, End& to) {
   const std::uint32_t at = t.connection * 2 + (1u - t.from);
   switch (t.kind) {
     case Kind::kConnect:
+      if (nics_[index(to.node)].died != kPsNever) {
+        time_out(id, at);
+        return kNoNode;
+      }
       t.kind = Kind::kAccept;
       t.from ^= 1;
       queue_.push(queue_.now() + hw_.nic_connect, static_cast<std::uint32_t>(Happening::kNicDone), id);
@@ -332,6 +373,12 @@ NodeId Network::nic_done(TransferId id) {
         return from.state == EndState::kConnecting ? take_down(at) : kNoNode;
       }
     case Kind::kAccept: return accept(id);
+    case Kind::kClose: {
+      const std::uint32_t at = t.connection * 2 + (1u - t.from);
+      const EndState state = end(at).state;
+      free_transfer(id);
+      return state == EndState::kUp || state == EndState::kConnecting ? take_down(at) : kNoNode;
+    }
     case Kind::kReadReply: send(id, queue_.now()); return kNoNode;
     default: return local_done(id);
   }
