@@ -112,7 +112,10 @@ ReplicatedSegment* ReplicaManager::tracked(std::uint64_t segment) {
 }
 
 void ReplicaManager::advance(TimeNs now, Outbox& out) {
-  if (options_.factor == 0) return;
+  if (options_.factor == 0) {
+    durable_ = log_.appended_position();
+    return;
+  }
   if (retry_at_ <= now) retry_at_ = kNever;
   for (; next_segment_ < log_.segment_count(); ++next_segment_) {
     ReplicatedSegment& rs = open_.emplace_back();
@@ -127,8 +130,12 @@ void ReplicaManager::advance(TimeNs now, Outbox& out) {
     ReplicatedSegment& rs = open_[i];
     may_open = advance_open(rs, now, out);
     const bool is_head = i + 1 == open_.size();
-    if (is_head && may_fill && can_take_batch(rs)) log_.seal(out);
     const Segment& segment = log_.segment(rs.segment);
+    rs.note_batch(segment.sealed);
+    if (is_head && may_fill && can_take_batch(rs)) {
+      log_.seal(out);
+      rs.note_batch(segment.sealed);
+    }
     advance_bytes(rs, may_fill ? segment.sealed : segment.opening, out);
     if (!is_head && segment.closed) {
       // The successor must be durably open before this one's end is told.
@@ -139,6 +146,7 @@ void ReplicaManager::advance(TimeNs now, Outbox& out) {
     }
     may_fill = may_fill && segment.closed && rs.all_closed();
   }
+  find_durable();
 }
 
 // Places and opens what is not open yet; true when all replicas are open.
@@ -268,15 +276,15 @@ void ReplicaManager::advance_close(ReplicatedSegment& rs, Outbox& out) {
   }
 }
 
-LogPosition ReplicaManager::durable_position() const {
-  if (options_.factor == 0) return log_.appended_position();
-  if (open_.empty()) return log_.segment_count() == 0 ? 0 : position_of(SegmentId{next_segment_}, 0);
-  for (const ReplicatedSegment& rs : open_) {
-    const std::uint32_t acked = rs.acked();
+void ReplicaManager::find_durable() {
+  durable_ = position_of(SegmentId{next_segment_}, 0);
+  for (ReplicatedSegment& rs : open_) {
+    const std::uint32_t end = rs.durable();
     const Segment& segment = log_.segment(rs.segment);
-    if (!segment.closed || acked < segment.sealed) return position_of(segment.identity.segment, acked);
+    if (segment.closed && end == segment.sealed) continue;
+    durable_ = position_of(segment.identity.segment, end);
+    return;
   }
-  return position_of(SegmentId{next_segment_}, 0);
 }
 
 bool ReplicaManager::idle() const {

@@ -46,8 +46,8 @@ class ReplicaManager {
   void advance(TimeNs now, Outbox& out);
   TimeNs deadline() const { return retry_at_; }
 
-  // Everything below is on all backups (policy none: everything appended).
-  LogPosition durable_position() const;
+  // Everything below is on all backups, in whole batches (policy none: everything appended). As of the last advance().
+  LogPosition durable_position() const { return durable_; }
   // Nothing is in flight and all that was appended is durable.
   bool idle() const;
   std::string trouble() const { return trouble_; }
@@ -79,6 +79,7 @@ class ReplicaManager {
   bool can_take_batch(const ReplicatedSegment& rs) const;
   void send_bytes(ReplicatedSegment& rs, std::uint16_t replica, std::uint32_t end, Outbox& out);
   void wrote(Link& link, const Write& write);
+  void find_durable();
   void retry(TimeNs at) { retry_at_ = at < retry_at_ ? at : retry_at_; }
 
   ReplicationOptions options_;
@@ -90,6 +91,7 @@ class ReplicaManager {
   std::vector<std::uint16_t> order_;  // all links; scratch of place()
   std::deque<ReplicatedSegment> open_;  // segments that are not closed on all backups, oldest first
   std::uint64_t next_segment_ = 0;      // the first segment of the log that is not in open_ yet
+  LogPosition durable_ = 0;
   TimeNs retry_at_ = kNever;
   std::string trouble_;
 };

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/base/ring.h"
 #include "core/fabric/fabric.h"
 #include "core/log/log.h"
 
@@ -34,6 +35,26 @@ struct ReplicatedSegment {
   std::uint64_t segment = 0;  // index in the log
   std::uint32_t epoch = 0;    // rises when a replica is lost
   std::vector<Replica> replicas;
+  Ring<std::uint32_t> batch_ends{4};  // certified, but not yet known to be on all replicas
+  std::uint32_t last_batch_end = 0;   // the last that was put into batch_ends
+  std::uint32_t replicated_end = 0;   // the last that was on all replicas
+
+  // Notes a batch that ends at `sealed`, when it is new.
+  void note_batch(std::uint32_t sealed) {
+    if (sealed == last_batch_end) return;
+    last_batch_end = sealed;
+    batch_ends.push(sealed);
+  }
+  // The end of the last batch that every replica has whole. A batch may be cut into several writes: bytes that are there
+  // without their certificate do not count.
+  std::uint32_t durable() {
+    const std::uint32_t there = acked();
+    while (!batch_ends.empty() && batch_ends.front() <= there) {
+      replicated_end = batch_ends.front();
+      batch_ends.pop();
+    }
+    return there >= replicated_end ? replicated_end : 0;
+  }
 
   bool all_opened() const {
     for (const Replica& r : replicas) {
