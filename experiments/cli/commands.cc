@@ -27,18 +27,22 @@ double planned_seconds(const std::vector<Point>& points, World world, std::uint3
   double seconds = 0;
   for (const Point& point : points) {
     if (point.world != world) continue;
-    seconds += static_cast<double>(point.experiment.cluster.warmup_ns + point.experiment.cluster.duration_ns) / 1e9 * repeats;
+    seconds +=
+        static_cast<double>(point.experiment.cluster.warmup_ns + point.experiment.cluster.duration_ns) / 1e9 * repeats;
   }
   return seconds;
 }
 
-std::string count_text(std::size_t n, std::string_view noun) { return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s"); }
+std::string count_text(std::size_t n, std::string_view noun) {
+  return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
+}
 
 // Where it runs and how much that is: "4 points for real (shm, packed), about 5 s; ...".
 std::string plan_text(const Spec& spec, const std::vector<Point>& points) {
   std::string text;
   for (const World world : spec.base.worlds) {
-    const auto here = static_cast<std::size_t>(std::count_if(points.begin(), points.end(), [&](const Point& p) { return p.world == world; }));
+    const auto here = static_cast<std::size_t>(
+        std::count_if(points.begin(), points.end(), [&](const Point& p) { return p.world == world; }));
     const double seconds = planned_seconds(points, world, spec.base.repeats);
     text += fmt::format("  {:<8} {} x {}, {:.3g} s of {} time\n", name(world), count_text(here, "point"),
                         count_text(spec.base.repeats, "repeat"), seconds, world == World::kSim ? "virtual" : "real");
@@ -54,8 +58,11 @@ void copy_profiles(const std::vector<Point>& points, ResultsFolder& folder) {
     const std::string now = read_text(hardware_file(profile));
     std::error_code ignored;
     if (fs::exists(copy, ignored) && !folder.lines().empty() && read_text(copy) != now) {
-      throw UserError(kExitUsage, fmt::format("{}: its points were made with another version of the profile {}; choose another folder "
-                                              "with --out, or remove this one", folder.path().string(), profile));
+      throw UserError(
+          kExitUsage,
+          fmt::format("{}: its points were made with another version of the profile {}; choose another folder "
+                      "with --out, or remove this one",
+                      folder.path().string(), profile));
     }
     if (!fs::exists(copy, ignored) || folder.lines().empty()) folder.write_file("hardware/" + profile + ".json", now);
   }
@@ -72,11 +79,15 @@ int tell_results(const RunRequest& request, const Spec& spec, const std::vector<
   const std::vector<std::string> unsafe = violations(summaries);
   folder.write_file("expect.json", claims_json(claims).dump(2) + "\n");
   if (request.json) {
-    const Json all = {{"results", folder.path().string()}, {"points", summaries_json(summaries)}, {"expect", claims_json(claims)}, {"violations", unsafe}};
+    const Json all = {{"results", folder.path().string()},
+                      {"points", summaries_json(summaries)},
+                      {"expect", claims_json(claims)},
+                      {"violations", unsafe}};
     fmt::print("{}\n", all.dump(2));
   } else {
     fmt::print("\n{}\n", points_table(spec, summaries));
-    if (spec.base.repeats > 1) fmt::print("Each figure is the median of {} repeats (smallest–largest).\n\n", spec.base.repeats);
+    if (spec.base.repeats > 1)
+      fmt::print("Each figure is the median of {} repeats (smallest–largest).\n\n", spec.base.repeats);
     if (const std::string ratios = ratio_table(spec, summaries); !ratios.empty()) fmt::print("{}\n", ratios);
     fmt::print("{}\n", notes(points));
     if (!claims.empty()) fmt::print("Expected\n{}\n", claims_text(claims));
@@ -84,7 +95,8 @@ int tell_results(const RunRequest& request, const Spec& spec, const std::vector<
     fmt::print("Results: {}\n", folder.path().string());
   }
   if (!unsafe.empty()) return kExitUnsafe;
-  const bool failed = std::any_of(claims.begin(), claims.end(), [](const CheckedClaim& c) { return c.verdict.outcome == Verdict::Outcome::kFails; });
+  const bool failed = std::any_of(claims.begin(), claims.end(),
+                                  [](const CheckedClaim& c) { return c.verdict.outcome == Verdict::Outcome::kFails; });
   return failed ? kExitClaimFailed : kExitOk;
 }
 
@@ -96,7 +108,8 @@ int make_report(const std::string& folder) {
   if (pid < 0) throw UserError(kExitRunFailed, fmt::format("cannot start /usr/bin/python3: {}", std::strerror(errno)));
   if (pid == 0) {
     ::execl("/usr/bin/python3", "python3", script.c_str(), folder.c_str(), static_cast<char*>(nullptr));
-    fmt::print(stderr, "slipstream: /usr/bin/python3 cannot be run ({}); install python3 and python3-matplotlib\n", std::strerror(errno));
+    fmt::print(stderr, "slipstream: /usr/bin/python3 cannot be run ({}); install python3 and python3-matplotlib\n",
+               std::strerror(errno));
     ::_exit(kExitRunFailed);
   }
   int status = 0;
@@ -117,7 +130,8 @@ void describe_fields(const Spec& spec) {
   const Json flat = spec.document.flatten();
   for (const Field& field : fields()) {
     if (field.path == "name" || field.path == "description" || field.path == "figure") continue;
-    const auto axis = std::find_if(spec.sweep.begin(), spec.sweep.end(), [&](const SweepAxis& a) { return a.field == &field; });
+    const auto axis =
+        std::find_if(spec.sweep.begin(), spec.sweep.end(), [&](const SweepAxis& a) { return a.field == &field; });
     const Json::json_pointer pointer(field.pointer());
     if (axis != spec.sweep.end()) {
       fmt::print("  {:<25} {:<24} {}\n", field.path, fmt::format("sweep: {}", value_text(axis->values)), field.doc);
@@ -144,21 +158,24 @@ int run_command(const RunRequest& request) {
   }
   const std::size_t cores = static_cast<std::size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
   const bool terminal = ::isatty(STDERR_FILENO) != 0;
-  const RunSummary summary = run_points(spec, points, folder, request.jobs == 0 ? cores : request.jobs, terminal && !request.json);
+  const RunSummary summary =
+      run_points(spec, points, folder, request.jobs == 0 ? cores : request.jobs, terminal && !request.json);
   if (summary.interrupted) {
-    fmt::print(stderr, "slipstream: interrupted after {} of {} runs; {}\n", summary.skipped + summary.finished, summary.runs, same_command_hint(folder));
+    fmt::print(stderr, "slipstream: interrupted after {} of {} runs; {}\n", summary.skipped + summary.finished,
+               summary.runs, same_command_hint(folder));
     return kExitInterrupted;
   }
-  for (const std::string& failure : summary.failures) fmt::print(stderr, "slipstream: {}\n", failure);
+  for (const std::string& failure : summary.failures) fmt::print(stderr, "slipstream: a run failed: {}\n", failure);
   if (folder.lines().empty()) return kExitRunFailed;
   const int status = tell_results(request, spec, points, folder);
-  if (!summary.failures.empty()) {
-    fmt::print(stderr, "slipstream: {} of {} runs failed; {}\n", summary.failures.size(), summary.runs, same_command_hint(folder));
+  if (summary.failed > 0) {
+    fmt::print(stderr, "slipstream: {} of {} runs failed; {}\n", summary.failed, summary.runs,
+               same_command_hint(folder));
   }
   if (!request.json && make_report(out.string()) != 0) {
     fmt::print(stderr, "slipstream: no report was made; `slipstream report {}` tries again\n", out.string());
   }
-  return status == kExitUnsafe ? status : summary.failures.empty() ? status : kExitRunFailed;
+  return status == kExitUnsafe ? status : summary.failed == 0 ? status : kExitRunFailed;
 }
 
 int describe_command(const RunRequest& request) {
@@ -184,17 +201,21 @@ int describe_command(const RunRequest& request) {
 int list_command(bool json) {
   const fs::path folder = repository_root() / "experiments" / "specs";
   Json list = Json::array();
-  std::vector<std::vector<std::string>> rows = {{"spec", "worlds", "points", "what it shows"}};
+  std::string text;
   for (const std::string& name : json_names(folder)) {
     const Spec spec = read_spec(folder / (name + ".json"), {});
     const std::size_t points = points_of(spec).size();
     std::vector<std::string> worlds;
     for (const World world : spec.base.worlds) worlds.emplace_back(cli::name(world));
-    list.push_back({{"spec", name}, {"worlds", worlds}, {"points", points}, {"description", spec.base.description}, {"figure", spec.base.figure}});
-    rows.push_back({name, fmt::format("{}", fmt::join(worlds, "+")), std::to_string(points), spec.base.description});
+    list.push_back({{"spec", name},
+                    {"worlds", worlds},
+                    {"points", points},
+                    {"description", spec.base.description},
+                    {"figure", spec.base.figure}});
+    text += fmt::format("{} ({}; {} x {})\n    {}\n", name, fmt::join(worlds, " and "), count_text(points, "point"),
+                        count_text(spec.base.repeats, "repeat"), spec.base.description);
   }
-  if (json) fmt::print("{}\n", list.dump(2));
-  else fmt::print("{}", aligned(rows));
+  fmt::print("{}", json ? list.dump(2) + "\n" : text);
   return kExitOk;
 }
 
@@ -206,7 +227,9 @@ int schema_command() {
 int report_command(const std::string& folder) {
   std::error_code ignored;
   if (!fs::exists(fs::path(folder) / "points.jsonl", ignored)) {
-    throw UserError(kExitUsage, fmt::format("{}: is not a results folder (it has no points.jsonl); name the folder a run told you", folder));
+    throw UserError(
+        kExitUsage,
+        fmt::format("{}: is not a results folder (it has no points.jsonl); name the folder a run told you", folder));
   }
   return make_report(folder) == 0 ? kExitOk : kExitRunFailed;
 }

@@ -12,7 +12,7 @@ namespace slipstream::cli {
 struct RunRequest {
   std::string spec;  // file or name
   Overrides overrides;
-  std::string out;   // empty: results/NAME
+  std::string out;       // empty: results/NAME
   std::size_t jobs = 0;  // 0: one per core
   bool json = false;
 };

@@ -9,6 +9,7 @@
 
 #include "experiments/cli/fields.h"
 #include "experiments/cli/units.h"
+#include "experiments/cli/world.h"
 
 namespace slipstream::cli {
 namespace {
@@ -40,7 +41,8 @@ double claim_number(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) {
-    throw std::invalid_argument(fmt::format("\"{}\" is not a number; write it plainly, in the unit the metric's name ends with", text));
+    throw std::invalid_argument(
+        fmt::format("\"{}\" is not a number; write it plainly, in the unit the metric's name ends with", text));
   }
   return value;
 }
@@ -48,7 +50,8 @@ double claim_number(std::string_view text) {
 Condition parse_condition(const std::string& text) {
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
-    throw std::invalid_argument(fmt::format("\"{}\" is not a condition; expected OPTION=VALUE, such as world=sim", text));
+    throw std::invalid_argument(
+        fmt::format("\"{}\" is not a condition; expected OPTION=VALUE, such as world=sim", text));
   }
   Condition condition;
   condition.equal = text[equals - 1] != '!';
@@ -98,13 +101,19 @@ bool compare(const Claim& claim, double value) {
   return value >= claim.low && value <= claim.high;
 }
 
-const Series& metric_of(const PointSummary& point, const std::string& name) {
+std::string checked_metric(const std::string& written) {
+  std::string metric = full_metric_name(written);
+  const std::vector<std::string> known = known_metrics();
+  if (std::find(known.begin(), known.end(), metric) != known.end()) return metric;
+  const std::string near = nearest(metric, known);
+  throw std::invalid_argument(fmt::format("there is no metric \"{}\"{}", written,
+                                          near.empty() ? "" : fmt::format(" (did you mean {}?)", near)));
+}
+
+// nullptr where the point has no such figure, as the read latency of a write-only load.
+const Series* metric_of(const PointSummary& point, const std::string& name) {
   const auto found = point.metrics.find(name);
-  if (found != point.metrics.end()) return found->second;
-  std::vector<std::string> names;
-  for (const auto& [known, series] : point.metrics) names.push_back(known);
-  const std::string near = nearest(name, names);
-  throw std::invalid_argument(fmt::format("there is no metric \"{}\"{}", name, near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near)));
+  return found == point.metrics.end() ? nullptr : &found->second;
 }
 
 struct Figure {
@@ -122,15 +131,17 @@ std::vector<Figure> figures_of(const Claim& claim, std::span<const PointSummary>
   std::vector<Figure> figures;
   if (claim.over.empty()) {
     for (const PointSummary& point : chosen) {
-      figures.push_back({metric_of(point, claim.metric).median, label_of(point, {})});
+      if (const Series* series = metric_of(point, claim.metric))
+        figures.push_back({series->median, label_of(point, {})});
     }
     return figures;
   }
   const std::array<std::string, 1> policy = {"replication.policy"};
   for (const PolicyPair& pair : policy_pairs(chosen, claim.over, claim.under)) {
-    const double under = metric_of(*pair.under, claim.metric).median;
-    if (under == 0) continue;
-    figures.push_back({metric_of(*pair.over, claim.metric).median / under, label_of(*pair.over, policy)});
+    const Series* over = metric_of(*pair.over, claim.metric);
+    const Series* under = metric_of(*pair.under, claim.metric);
+    if (over == nullptr || under == nullptr || under->median == 0) continue;
+    figures.push_back({over->median / under->median, label_of(*pair.over, policy)});
   }
   return figures;
 }
@@ -156,9 +167,9 @@ Claim parse_claim(const std::string& text) {
   const auto where_at = text.find(" where ");
   for (std::size_t i = 0; i < text.size(); ++i) {
     const bool in_condition = where_at != std::string::npos && i > where_at;
-    const auto op = in_condition ? kComparisons.end() : std::find_if(kComparisons.begin(), kComparisons.end(), [&](std::string_view c) {
-      return text.compare(i, c.size(), c) == 0;
-    });
+    const auto op = in_condition ? kComparisons.end()
+                                 : std::find_if(kComparisons.begin(), kComparisons.end(),
+                                                [&](std::string_view c) { return text.compare(i, c.size(), c) == 0; });
     if (op == kComparisons.end()) {
       spaced += text[i];
     } else {
@@ -178,23 +189,26 @@ Claim parse_claim(const std::string& text) {
     claim.under = words[0].substr(slash + 1);
     for (const std::string& policy : {claim.over, claim.under}) {
       if (!policy_of(policy)) {
-        throw std::invalid_argument(fmt::format("\"{}\" is not a policy; expected {}", policy, expectation(*find_field("replication.policy"))));
+        throw std::invalid_argument(
+            fmt::format("\"{}\" is not a policy; expected {}", policy, expectation(*find_field("replication.policy"))));
       }
     }
     ++next;
   }
-  claim.metric = full_metric_name(take("a metric"));
+  claim.metric = checked_metric(take("a metric"));
   claim.comparison = take("a comparison");
   if (claim.comparison == "in") {
     const std::string& range = take("LOW..HIGH");
     const auto dots = range.find("..");
-    if (dots == std::string::npos) throw std::invalid_argument(fmt::format("\"{}\" is not a range; expected LOW..HIGH", range));
+    if (dots == std::string::npos)
+      throw std::invalid_argument(fmt::format("\"{}\" is not a range; expected LOW..HIGH", range));
     claim.low = claim_number(std::string_view(range).substr(0, dots));
     claim.high = claim_number(std::string_view(range).substr(dots + 2));
   } else if (std::find(kComparisons.begin(), kComparisons.end(), claim.comparison) != kComparisons.end()) {
     claim.low = claim.high = claim_number(take("a number"));
   } else {
-    throw std::invalid_argument(fmt::format("\"{}\" is not a comparison; expected >=, <=, >, <, ==, != or in", claim.comparison));
+    throw std::invalid_argument(
+        fmt::format("\"{}\" is not a comparison; expected >=, <=, >, <, ==, != or in", claim.comparison));
   }
   if (next < words.size() && take("where") != "where") {
     throw std::invalid_argument(fmt::format("\"{}\" is not understood; only a `where` may follow", words[next - 1]));
@@ -202,7 +216,8 @@ Claim parse_claim(const std::string& text) {
   while (next < words.size()) {
     claim.where.push_back(parse_condition(take("OPTION=VALUE")));
     if (next < words.size() && take("and") != "and") {
-      throw std::invalid_argument(fmt::format("\"{}\" is not understood; conditions are joined by `and`", words[next - 1]));
+      throw std::invalid_argument(
+          fmt::format("\"{}\" is not understood; conditions are joined by `and`", words[next - 1]));
     }
   }
   return claim;
@@ -217,19 +232,28 @@ Verdict check_claim(const Claim& claim, std::span<const PointSummary> points) {
   const auto failed = std::count_if(figures.begin(), figures.end(), failing);
   if (failed > 0) {
     const bool low_fails = failing(*low);
-    const Figure& worst = low_fails && !(failing(*high) && claim.comparison[0] == '<') ? *low : failing(*high) ? *high : *std::find_if(figures.begin(), figures.end(), failing);
-    return {Verdict::Outcome::kFails, fmt::format("found {} at {}{}", format_short(worst.value), worst.where,
-                                                  figures.size() > 1 ? fmt::format(" ({} of {} points fail)", failed, figures.size()) : "")};
+    const Figure& worst = low_fails && !(failing(*high) && claim.comparison[0] == '<') ? *low
+                          : failing(*high)                                             ? *high
+                                           : *std::find_if(figures.begin(), figures.end(), failing);
+    return {Verdict::Outcome::kFails,
+            fmt::format("found {} at {}{}", format_short(worst.value), worst.where,
+                        figures.size() > 1 ? fmt::format(" ({} of {} points fail)", failed, figures.size()) : "")};
   }
   if (low->value == high->value) {
-    return {Verdict::Outcome::kHolds, fmt::format("found {}{}", format_short(low->value), figures.size() > 1 ? fmt::format(" at all {} points", figures.size()) : "")};
+    return {Verdict::Outcome::kHolds,
+            fmt::format("found {}{}", format_short(low->value),
+                        figures.size() > 1 ? fmt::format(" at all {} points", figures.size()) : "")};
   }
-  return {Verdict::Outcome::kHolds, fmt::format("found {} to {} at {} points", format_short(low->value), format_short(high->value), figures.size())};
+  return {Verdict::Outcome::kHolds, fmt::format("found {} to {} at {} points", format_short(low->value),
+                                                format_short(high->value), figures.size())};
 }
 
-std::vector<PolicyPair> policy_pairs(std::span<const PointSummary> points, const std::string& over, const std::string& under) {
+std::vector<PolicyPair> policy_pairs(std::span<const PointSummary> points, const std::string& over,
+                                     const std::string& under) {
   std::vector<PolicyPair> pairs;
-  const auto policy = [](const PointSummary& point) { return point.params.at("replication.policy").get<std::string>(); };
+  const auto policy = [](const PointSummary& point) {
+    return point.params.at("replication.policy").get<std::string>();
+  };
   for (const PointSummary& a : points) {
     if (policy(a) != over) continue;
     for (const PointSummary& b : points) {

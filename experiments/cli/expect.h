@@ -1,6 +1,6 @@
 // Claims about the points of a run: "tailwind/rpc throughput >= 1.5", "backup_messages_per_op == 0 where
-// replication.policy=tailwind". A claim is checked on the median over the repeats of every point it speaks of, and holds
-// when it holds at each of them.
+// replication.policy=tailwind". A claim is checked on the median over the repeats of every point it speaks of, and
+// holds when it holds at each of them.
 #pragma once
 
 #include <map>
@@ -24,8 +24,8 @@ Series series_of(std::vector<double> values);
 struct PointSummary {
   std::string id;
   std::string world;
-  Json params;                             // what distinguishes it, by path
-  std::map<std::string, Json> settings;    // every option of the point, by path
+  Json params;                           // what distinguishes it, by path
+  std::map<std::string, Json> settings;  // every option of the point, by path
   std::map<std::string, Series> metrics;
   std::size_t repeats = 0;
 };
@@ -40,8 +40,8 @@ struct Claim {
   std::string text;
   std::string over, under;  // policies of a ratio; empty: the metric itself
   std::string metric;
-  std::string comparison;   // ">=", "<=", ">", "<", "==", "!=", "in"
-  double low = 0;           // the number compared with; "in": both ends
+  std::string comparison;  // ">=", "<=", ">", "<", "==", "!=", "in"
+  double low = 0;          // the number compared with; "in": both ends
   double high = 0;
   std::vector<Condition> where;
 };
@@ -62,7 +62,8 @@ struct PolicyPair {
   const PointSummary* over;
   const PointSummary* under;
 };
-std::vector<PolicyPair> policy_pairs(std::span<const PointSummary> points, const std::string& over, const std::string& under);
+std::vector<PolicyPair> policy_pairs(std::span<const PointSummary> points, const std::string& over,
+                                     const std::string& under);
 
 // Params of a point on one line, without those named; "all points" when none is left.
 std::string label_of(const PointSummary& point, std::span<const std::string> without);

@@ -34,7 +34,7 @@ struct Experiment {
 // Exit statuses of the command line.
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitRunFailed = 1;
-inline constexpr int kExitUsage = 2;          // the spec or the command line is wrong
+inline constexpr int kExitUsage = 2;  // the spec or the command line is wrong
 inline constexpr int kExitClaimFailed = 3;
 inline constexpr int kExitUnsafe = 4;
 inline constexpr int kExitInterrupted = 130;

@@ -29,10 +29,17 @@ double number_of(const Json& value, Kind kind) {
   return value.get<double>();
 }
 
-// The builders below take a function that names the option's place in an Experiment; reading and writing follow from it.
+// The builders below take a function that names the option's place in an Experiment; reading and writing follow from
+// it.
 template <typename Access>
 Field text(std::string path, Scope scope, std::string doc, Access access) {
-  Field field{.path = std::move(path), .kind = Kind::kText, .scope = scope, .choices = {}, .doc = std::move(doc), .get = {}, .set = {}};
+  Field field{.path = std::move(path),
+              .kind = Kind::kText,
+              .scope = scope,
+              .choices = {},
+              .doc = std::move(doc),
+              .get = {},
+              .set = {}};
   field.get = [access](const Experiment& e) { return Json(access(const_cast<Experiment&>(e))); };
   field.set = [access](Experiment& e, const Json& v) { access(e) = v.get<std::string>(); };
   return field;
@@ -40,7 +47,15 @@ Field text(std::string path, Scope scope, std::string doc, Access access) {
 
 template <typename Access>
 Field number(std::string path, Kind kind, Scope scope, double low, double high, std::string doc, Access access) {
-  Field field{.path = std::move(path), .kind = kind, .scope = scope, .low = low, .high = high, .choices = {}, .doc = std::move(doc), .get = {}, .set = {}};
+  Field field{.path = std::move(path),
+              .kind = kind,
+              .scope = scope,
+              .low = low,
+              .high = high,
+              .choices = {},
+              .doc = std::move(doc),
+              .get = {},
+              .set = {}};
   field.get = [access, kind](const Experiment& e) {
     const auto value = access(const_cast<Experiment&>(e));
     const auto dimension = dimension_of(kind);
@@ -55,17 +70,30 @@ Field number(std::string path, Kind kind, Scope scope, double low, double high, 
 
 template <typename Access>
 Field boolean(std::string path, Scope scope, std::string doc, Access access) {
-  Field field{.path = std::move(path), .kind = Kind::kBool, .scope = scope, .choices = {}, .doc = std::move(doc), .get = {}, .set = {}};
+  Field field{.path = std::move(path),
+              .kind = Kind::kBool,
+              .scope = scope,
+              .choices = {},
+              .doc = std::move(doc),
+              .get = {},
+              .set = {}};
   field.get = [access](const Experiment& e) { return Json(access(const_cast<Experiment&>(e))); };
   field.set = [access](Experiment& e, const Json& v) { access(e) = v.get<bool>(); };
   return field;
 }
 
-// `parse` turns a name into the value; `name()` of the value's type turns it back. `candidates` are tried one by one, so
-// that only names this build knows are offered.
+// `parse` turns a name into the value; `name()` of the value's type turns it back. `candidates` are tried one by one,
+// so that only names this build knows are offered.
 template <typename Access, typename Parse>
-Field choice(std::string path, Scope scope, std::vector<std::string> names, std::string doc, Access access, Parse parse) {
-  Field field{.path = std::move(path), .kind = Kind::kChoice, .scope = scope, .choices = std::move(names), .doc = std::move(doc), .get = {}, .set = {}};
+Field choice(std::string path, Scope scope, std::vector<std::string> names, std::string doc, Access access,
+             Parse parse) {
+  Field field{.path = std::move(path),
+              .kind = Kind::kChoice,
+              .scope = scope,
+              .choices = std::move(names),
+              .doc = std::move(doc),
+              .get = {},
+              .set = {}};
   field.get = [access](const Experiment& e) { return Json(std::string(name(access(const_cast<Experiment&>(e))))); };
   field.set = [access, parse](Experiment& e, const Json& v) { access(e) = *parse(v.get<std::string>()); };
   return field;
@@ -83,9 +111,14 @@ void add_spec_fields(std::vector<Field>& table) {
                                [](Experiment& e) -> std::string& { return e.description; })));
   table.push_back(text("figure", Scope::kSpec, "the published figure or table it stands beside",
                        [](Experiment& e) -> std::string& { return e.figure; }));
-  Field worlds{.path = "worlds", .kind = Kind::kChoiceList, .scope = Scope::kSpec, .required = true,
-               .choices = {"emulate", "sim"}, .doc = "where it runs: for real on this machine, in the simulator, or both",
-               .get = {}, .set = {}};
+  Field worlds{.path = "worlds",
+               .kind = Kind::kChoiceList,
+               .scope = Scope::kSpec,
+               .required = true,
+               .choices = {"emulate", "sim"},
+               .doc = "where it runs: for real on this machine, in the simulator, or both",
+               .get = {},
+               .set = {}};
   worlds.get = [](const Experiment& e) {
     Json list = Json::array();
     for (const World world : e.worlds) list.push_back(std::string(name(world)));
@@ -125,14 +158,15 @@ void add_cluster_fields(std::vector<Field>& table) {
 }
 
 void add_replication_fields(std::vector<Field>& table) {
-  table.push_back(require(choice("replication.policy", Scope::kBoth, {"none", "rpc", "tailwind"},
-                                 "how a write reaches the backups: not at all, as a request that the backup's CPU "
-                                 "copies (RAMCloud), or as a one-sided write that it never sees (Tailwind)",
-                                 [](Experiment& e) -> Policy& { return e.cluster.replication.policy; }, policy_of)));
+  table.push_back(require(choice(
+      "replication.policy", Scope::kBoth, {"none", "rpc", "tailwind"},
+      "how a write reaches the backups: not at all, as a request that the backup's CPU "
+      "copies (RAMCloud), or as a one-sided write that it never sees (Tailwind)",
+      [](Experiment& e) -> Policy& { return e.cluster.replication.policy; }, policy_of)));
   table.push_back(number("replication.factor", Kind::kInteger, Scope::kBoth, 1, 16,
                          "replicas on other servers, not counting the primary's own copy",
                          [](Experiment& e) -> std::uint16_t& { return e.cluster.replication.factor; }));
-  table.push_back(number("replication.window", Kind::kInteger, Scope::kBoth, 1, 1024,
+  table.push_back(number("replication.window", Kind::kInteger, Scope::kBoth, 1, 128,
                          "replication writes in flight per replica; meanwhile appends gather for the next",
                          [](Experiment& e) -> std::uint32_t& { return e.cluster.replication.window; }));
   table.push_back(number("replication.max_write", Kind::kSize, Scope::kBoth, 1 * kKiB, 1 * kMiB,
@@ -150,20 +184,29 @@ void add_replication_fields(std::vector<Field>& table) {
 }
 
 void add_workload_fields(std::vector<Field>& table) {
-  Field workload{.path = "workload.name", .kind = Kind::kChoice, .scope = Scope::kBoth, .required = true,
+  Field workload{.path = "workload.name",
+                 .kind = Kind::kChoice,
+                 .scope = Scope::kBoth,
+                 .required = true,
                  .choices = {"write-only", "ycsb-a", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-f"},
-                 .doc = "the mix of operations: YCSB A 50/50 read/update, B 95/5, C read only, D 95/5 read/insert, "
-                        "F 50/50 read/read-modify-write; write-only updates",
-                 .get = {}, .set = {}};
+                 .doc =
+                     "the mix of operations: YCSB A 50/50 read/update, B 95/5, C read only, D 95/5 read/insert, "
+                     "F 50/50 read/read-modify-write; write-only updates",
+                 .get = {},
+                 .set = {}};
   workload.get = [](const Experiment& e) { return Json(e.cluster.workload.name); };
   workload.set = [](Experiment& e, const Json& v) {
     e.cluster.workload.name = v.get<std::string>();
     apply_workload_name(e.cluster.workload.name, e.cluster.workload);
   };
   table.push_back(std::move(workload));
-  Field distribution{.path = "workload.distribution", .kind = Kind::kChoice, .scope = Scope::kBoth,
+  Field distribution{.path = "workload.distribution",
+                     .kind = Kind::kChoice,
+                     .scope = Scope::kBoth,
                      .choices = {"own", "uniform", "zipfian", "latest"},
-                     .doc = "which keys are asked for; own: the distribution that belongs to the named workload", .get = {}, .set = {}};
+                     .doc = "which keys are asked for; own: the distribution that belongs to the named workload",
+                     .get = {},
+                     .set = {}};
   distribution.get = [](const Experiment& e) {
     return Json(e.own_distribution ? "own" : std::string(name(e.cluster.workload.distribution)));
   };
@@ -179,10 +222,11 @@ void add_workload_fields(std::vector<Field>& table) {
                          [](Experiment& e) -> std::size_t& { return e.cluster.workload.key_bytes; }));
   table.push_back(number("workload.value", Kind::kSize, Scope::kBoth, 1, 1 * kMiB - 64 * kKiB, "size of a value",
                          [](Experiment& e) -> std::size_t& { return e.cluster.workload.value_bytes; }));
-  table.push_back(choice("workload.arrivals", Scope::kBoth, {"closed", "poisson", "fixed"},
-                         "closed: each client keeps `outstanding` operations going; poisson, fixed: operations arrive at "
-                         "`rate` whatever the answers do, and latency counts from the intended arrival",
-                         [](Experiment& e) -> Arrivals& { return e.cluster.workload.arrivals; }, arrivals_of));
+  table.push_back(choice(
+      "workload.arrivals", Scope::kBoth, {"closed", "poisson", "fixed"},
+      "closed: each client keeps `outstanding` operations going; poisson, fixed: operations arrive at "
+      "`rate` whatever the answers do, and latency counts from the intended arrival",
+      [](Experiment& e) -> Arrivals& { return e.cluster.workload.arrivals; }, arrivals_of));
   table.push_back(number("workload.outstanding", Kind::kInteger, Scope::kBoth, 1, 65536,
                          "operations in flight per client; with poisson and fixed arrivals at most",
                          [](Experiment& e) -> std::uint32_t& { return e.cluster.workload.outstanding; }));
@@ -192,19 +236,24 @@ void add_workload_fields(std::vector<Field>& table) {
 }
 
 void add_emulate_fields(std::vector<Field>& table) {
-  table.push_back(choice("emulate.fabric", Scope::kEmulate, {"shm", "tcp"}, "shared memory, or sockets of the kernel",
-                         [](Experiment& e) -> emulate::FabricKind& { return e.emulate.fabric; },
-                         emulate::fabric_kind_of));
-  table.push_back(choice("emulate.hosts", Scope::kEmulate, {"packed", "processes"},
-                         "all nodes in one process, or a process for each node",
-                         [](Experiment& e) -> emulate::HostKind& { return e.emulate.hosts; }, emulate::host_kind_of));
+  table.push_back(choice(
+      "emulate.fabric", Scope::kEmulate, {"shm", "tcp"}, "shared memory, or sockets of the kernel",
+      [](Experiment& e) -> emulate::FabricKind& { return e.emulate.fabric; }, emulate::fabric_kind_of));
+  table.push_back(choice(
+      "emulate.hosts", Scope::kEmulate, {"packed", "processes"}, "all nodes in one process, or a process for each node",
+      [](Experiment& e) -> emulate::HostKind& { return e.emulate.hosts; }, emulate::host_kind_of));
   table.push_back(number("emulate.loops", Kind::kInteger, Scope::kEmulate, 0, 1024,
                          "packed: threads that drive the nodes; 0: one per core",
                          [](Experiment& e) -> std::uint32_t& { return e.emulate.loops; }));
   table.push_back(boolean("emulate.pin", Scope::kEmulate, "bind each loop or process to a core",
                           [](Experiment& e) -> bool& { return e.emulate.pin; }));
-  Field storage{.path = "emulate.storage", .kind = Kind::kText, .scope = Scope::kEmulate, .choices = {},
-                .doc = "where closed replicas go: \"memory\", or a folder such as \"/var/tmp/slipstream\"", .get = {}, .set = {}};
+  Field storage{.path = "emulate.storage",
+                .kind = Kind::kText,
+                .scope = Scope::kEmulate,
+                .choices = {},
+                .doc = "where closed replicas go: \"memory\", or a folder such as \"/var/tmp/slipstream\"",
+                .get = {},
+                .set = {}};
   storage.get = [](const Experiment& e) {
     return Json(e.emulate.storage_directory.empty() ? "memory" : e.emulate.storage_directory);
   };
@@ -223,6 +272,24 @@ void add_emulate_fields(std::vector<Field>& table) {
 void add_sim_fields(std::vector<Field>& table) {
   table.push_back(text("sim.hardware", Scope::kSim, "hardware profile: a file of experiments/hardware, without .json",
                        [](Experiment& e) -> std::string& { return e.sim.hardware; }));
+  table.push_back(choice(
+      "sim.threading", Scope::kSim, {"dispatch-workers", "run-to-completion"},
+      "a server's cores: one that polls the NIC and workers that execute (RAMCloud), or one that "
+      "does both, in batches",
+      [](Experiment& e) -> sim::Threading& { return e.sim.options.threading; }, sim::threading_of));
+  table.push_back(number("sim.workers", Kind::kInteger, Scope::kSim, 1, 64,
+                         "dispatch-workers: worker cores of a server, beside its dispatch core",
+                         [](Experiment& e) -> std::uint32_t& { return e.sim.options.workers; }));
+  table.push_back(choice(
+      "sim.waiting", Scope::kSim, {"spin", "yield"},
+      "dispatch-workers: what a worker does while its request waits for replication",
+      [](Experiment& e) -> sim::Waiting& { return e.sim.options.waiting; }, sim::waiting_of));
+  table.push_back(number("sim.batch", Kind::kInteger, Scope::kSim, 1, 1024,
+                         "run-to-completion: most events of one turn",
+                         [](Experiment& e) -> std::uint32_t& { return e.sim.options.batch; }));
+  table.push_back(number("sim.limit", Kind::kTime, Scope::kSim, 1e6, 24 * kHour,
+                         "simulated time after which a run is given up",
+                         [](Experiment& e) -> TimeNs& { return e.sim.options.limit_ns; }));
 }
 
 std::vector<Field> make_fields() {
@@ -239,7 +306,8 @@ std::vector<Field> make_fields() {
 std::string found(const Json& value) {
   std::string text = value.dump();
   if (text.size() > 60) text = text.substr(0, 57) + "...";
-  static constexpr std::string_view kNoun[] = {"null", "an object", "a list", "the text", "", "the number", "the number", "the number", "", ""};
+  static constexpr std::string_view kNoun[] = {"null",       "an object",  "a list",     "the text", "",
+                                               "the number", "the number", "the number", "",         ""};
   const auto noun = kNoun[static_cast<std::size_t>(value.type())];
   if (value.is_object() || value.is_array() || value.is_null()) return std::string(noun);
   return noun.empty() ? text : fmt::format("{} {}", noun, text);
@@ -250,24 +318,31 @@ Checked check_choice(const Field& field, const Json& value) {
   const auto& word = value.get_ref<const std::string&>();
   if (std::find(field.choices.begin(), field.choices.end(), word) != field.choices.end()) return {value, {}};
   const std::string near = nearest(word, field.choices);
-  return {{}, fmt::format("\"{}\" is not known{}; expected {}", word,
-                          near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near), expectation(field))};
+  return {{},
+          fmt::format("\"{}\" is not known{}; expected {}", word,
+                      near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near), expectation(field))};
 }
 
 Checked check_quantity(const Field& field, const Json& value, Dimension dimension) {
   if (!value.is_string()) {
-    const std::string hint = value.is_number() ? fmt::format(" has no unit; write for instance \"{}\"", example_of(dimension))
-                                               : fmt::format("; expected {}", expectation(field));
+    const std::string hint = value.is_number()
+                                 ? fmt::format(" has no unit; write for instance \"{}\"", example_of(dimension))
+                                 : fmt::format("; expected {}", expectation(field));
     return {{}, fmt::format("{}{}", found(value), hint)};
   }
   const auto& written = value.get_ref<const std::string&>();
   const auto parsed = parse_quantity(written, dimension);
-  if (!parsed.value) return {{}, fmt::format("\"{}\" {}; expected {} (units: {})", written, parsed.problem, expectation(field), unit_list(dimension))};
+  if (!parsed.value)
+    return {{},
+            fmt::format("\"{}\" {}; expected {} (units: {})", written, parsed.problem, expectation(field),
+                        unit_list(dimension))};
   if (*parsed.value < field.low || *parsed.value > field.high) {
     return {{}, fmt::format("\"{}\" is out of range; expected {}", written, expectation(field))};
   }
   if (dimension != Dimension::kRate && std::fmod(*parsed.value, 1.0) != 0) {
-    return {{}, fmt::format("\"{}\" is not a whole number of {}", written, dimension == Dimension::kSize ? "bytes" : "nanoseconds")};
+    return {{},
+            fmt::format("\"{}\" is not a whole number of {}", written,
+                        dimension == Dimension::kSize ? "bytes" : "nanoseconds")};
   }
   return {Json(format_quantity(*parsed.value, dimension)), {}};
 }
@@ -331,8 +406,9 @@ std::string expectation(const Field& field) {
     static constexpr std::string_view kNouns[] = {"a size", "a time", "a rate", "a bandwidth"};
     return fmt::format("{} from {} to {}, such as \"{}\"", kNouns[static_cast<std::size_t>(*dimension)],
                        format_quantity(field.low, *dimension), format_quantity(field.high, *dimension),
-                       field.get(Experiment{}) == Json(format_quantity(0, *dimension)) ? std::string(example_of(*dimension))
-                                                                                       : field.get(Experiment{}).get<std::string>());
+                       field.get(Experiment{}) == Json(format_quantity(0, *dimension))
+                           ? std::string(example_of(*dimension))
+                           : field.get(Experiment{}).get<std::string>());
   }
   switch (field.kind) {
     case Kind::kInteger: return fmt::format("a whole number from {:.0f} to {:.0f}", field.low, field.high);
@@ -345,7 +421,9 @@ std::string expectation(const Field& field) {
 
 Checked check_value(const Field& field, const Json& value) {
   if (const auto dimension = dimension_of(field.kind)) return check_quantity(field, value, *dimension);
-  const auto refuse = [&] { return Checked{{}, fmt::format("found {}; expected {}", found(value), expectation(field))}; };
+  const auto refuse = [&] {
+    return Checked{{}, fmt::format("found {}; expected {}", found(value), expectation(field))};
+  };
   switch (field.kind) {
     case Kind::kInteger: {
       if (!value.is_number() || std::fmod(value.get<double>(), 1.0) != 0) return refuse();
@@ -361,7 +439,8 @@ Checked check_value(const Field& field, const Json& value) {
       if (!value.is_array() || value.empty()) return refuse();
       for (const auto& item : value) {
         if (auto checked = check_choice(field, item); !checked.problem.empty()) return checked;
-        if (std::count(value.begin(), value.end(), item) > 1) return {{}, fmt::format("{} is there twice", item.dump())};
+        if (std::count(value.begin(), value.end(), item) > 1)
+          return {{}, fmt::format("{} is there twice", item.dump())};
       }
       return {value, {}};
     }
@@ -393,7 +472,9 @@ Json schema() {
   }
   Json& sweep = properties["sweep"];
   sweep["type"] = "object";
-  sweep["description"] = "values to run every combination of, by the dotted path of the option: {\"replication.policy\": [\"rpc\", \"tailwind\"]}";
+  sweep["description"] =
+      "values to run every combination of, by the dotted path of the option: {\"replication.policy\": [\"rpc\", "
+      "\"tailwind\"]}";
   sweep["additionalProperties"] = false;
   for (const Field& field : fields()) {
     if (field.scope == Scope::kSpec) continue;
@@ -402,7 +483,8 @@ Json schema() {
     item.erase("default");
     sweep["properties"][field.path] = {{"type", "array"}, {"minItems", 1}, {"items", std::move(item)}};
   }
-  properties["expect"] = {{"type", "array"}, {"items", {{"type", "string"}}}, {"description", std::string(claim_grammar())}};
+  properties["expect"] = {
+      {"type", "array"}, {"items", {{"type", "string"}}}, {"description", std::string(claim_grammar())}};
   return root;
 }
 

@@ -1,5 +1,5 @@
-// The table of all that a spec may say. The reader, the JSON Schema and `describe` are driven by it, so they cannot differ.
-// A field's default is what a default-made Experiment holds.
+// The table of all that a spec may say. The reader, the JSON Schema and `describe` are driven by it, so they cannot
+// differ. A field's default is what a default-made Experiment holds.
 #pragma once
 
 #include <functional>
@@ -27,12 +27,12 @@ struct Field {
   Kind kind = Kind::kText;
   Scope scope = Scope::kBoth;
   bool required = false;
-  double low = 0;   // kInteger, kSize, kTime, kRate: in base units, both ends included
+  double low = 0;  // kInteger, kSize, kTime, kRate: in base units, both ends included
   double high = 0;
   std::vector<std::string> choices;
   std::string doc;
-  std::function<Json(const Experiment&)> get;              // as the spec would say it
-  std::function<void(Experiment&, const Json&)> set;       // of a value that check() has passed
+  std::function<Json(const Experiment&)> get;         // as the spec would say it
+  std::function<void(Experiment&, const Json&)> set;  // of a value that check() has passed
 
   std::string pointer() const;  // "/cluster/servers"
 };

@@ -13,7 +13,8 @@
 namespace slipstream::cli {
 namespace {
 
-std::int64_t read_value(const std::string& file, const std::string& place, const sim::HardwareField& field, const Json& value) {
+std::int64_t read_value(const std::string& file, const std::string& place, const sim::HardwareField& field,
+                        const Json& value) {
   if (field.unit == sim::Unit::kCount) {
     if (value.is_number_integer()) return value.get<std::int64_t>();
     // Counts may be written as texts, so that all values look alike.
@@ -25,11 +26,14 @@ std::int64_t read_value(const std::string& file, const std::string& place, const
                               : field.unit == sim::Unit::kSize ? Dimension::kSize
                                                                : Dimension::kBandwidth;
   if (!value.is_string()) {
-    throw SpecError(file, place, fmt::format("found {}; expected a text with its unit, such as \"{}\"", value.dump(), example_of(dimension)));
+    throw SpecError(
+        file, place,
+        fmt::format("found {}; expected a text with its unit, such as \"{}\"", value.dump(), example_of(dimension)));
   }
   const auto parsed = parse_quantity(value.get_ref<const std::string&>(), dimension);
   if (!parsed.value) {
-    throw SpecError(file, place, fmt::format("{} {}; expected a unit of {}", value.dump(), parsed.problem, unit_list(dimension)));
+    throw SpecError(file, place,
+                    fmt::format("{} {}; expected a unit of {}", value.dump(), parsed.problem, unit_list(dimension)));
   }
   const double scale = field.unit == sim::Unit::kTime ? static_cast<double>(sim::kPsPerNs) : 1.0;
   if (*parsed.value * scale > 9e18) throw SpecError(file, place, fmt::format("{} is absurdly large", value.dump()));
@@ -59,7 +63,9 @@ std::filesystem::path hardware_file(const std::string& name) {
   return repository_root() / "experiments" / "hardware" / (name + ".json");
 }
 
-sim::HardwareProfile read_hardware(const std::filesystem::path& file) { return parse_hardware(file.string(), read_text(file)); }
+sim::HardwareProfile read_hardware(const std::filesystem::path& file) {
+  return parse_hardware(file.string(), read_text(file));
+}
 
 sim::HardwareProfile parse_hardware(const std::string& file, const std::string& text) {
   const Json root = parse_json(file, text);
@@ -70,10 +76,12 @@ sim::HardwareProfile parse_hardware(const std::string& file, const std::string& 
     const std::string section(field.section);
     const std::string key(field.key);
     if (!root.contains(section) || !root.at(section).is_object() || !root.at(section).contains(key)) {
-      throw SpecError(file, place, fmt::format("is missing: {}; expected {{\"value\": ..., \"source\": ...}}", field.meaning));
+      throw SpecError(file, place,
+                      fmt::format("is missing: {}; expected {{\"value\": ..., \"source\": ...}}", field.meaning));
     }
     const Json& entry = root.at(section).at(key);
-    if (!entry.is_object() || !entry.contains("value")) throw SpecError(file, place, "expected {\"value\": ..., \"source\": ...}");
+    if (!entry.is_object() || !entry.contains("value"))
+      throw SpecError(file, place, "expected {\"value\": ..., \"source\": ...}");
     if (!entry.contains("source") || !entry.at("source").is_string() || entry.at("source").get<std::string>().empty()) {
       throw SpecError(file, place + "/source", "is missing; say where the value comes from, or \"assumed: ...\"");
     }

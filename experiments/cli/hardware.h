@@ -1,5 +1,5 @@
-// Reads hardware profiles (experiments/hardware/NAME.json) by the simulator's own list of fields: every value carries its
-// unit and its source, every field is there, nothing else is.
+// Reads hardware profiles (experiments/hardware/NAME.json) by the simulator's own list of fields: every value carries
+// its unit and its source, every field is there, nothing else is.
 #pragma once
 
 #include <filesystem>

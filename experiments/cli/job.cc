@@ -19,21 +19,16 @@ namespace slipstream::cli {
 namespace {
 
 Json histogram_json(const Histogram& histogram, std::string_view operation) {
-  Json json = {{"operation", operation}, {"unit", "ns"}, {"count", histogram.count()}, {"sum", histogram.sum_ns()}, {"max", histogram.max_ns()}};
+  Json json = {{"operation", operation},
+               {"unit", "ns"},
+               {"count", histogram.count()},
+               {"sum", histogram.sum_ns()},
+               {"max", histogram.max_ns()}};
   Json& buckets = json["buckets"] = Json::object();
   for (std::size_t i = 0; i < Histogram::kBuckets; ++i) {
     if (histogram.bucket_count(i) > 0) buckets[std::to_string(Histogram::bucket_low_ns(i))] = histogram.bucket_count(i);
   }
   return json;
-}
-
-std::array<Histogram, kOperationTypes> merged_latencies(const std::vector<NodeReport>& reports) {
-  std::array<Histogram, kOperationTypes> merged{};
-  for (const NodeReport& report : reports) {
-    if (report.kind != NodeKind::kClient) continue;
-    for (std::size_t type = 0; type < kOperationTypes; ++type) merged[type].merge(report.client.latency[type]);
-  }
-  return merged;
 }
 
 std::string encode(const JobResult& result) {
@@ -47,11 +42,11 @@ std::string encode(const JobResult& result) {
   return json.dump();
 }
 
-JobResult run_job(const Point& point, std::uint32_t repeat) {
+JobResult run_job(const Point& point, std::uint32_t repeat, RunWorld run) {
   Experiment experiment = point.experiment;
   experiment.cluster.seed += repeat;
   try {
-    const RunOutcome outcome = run_world(experiment, point.world);
+    const RunOutcome outcome = run(experiment, point.world);
     if (!outcome.trouble.empty()) return {std::nullopt, outcome.trouble, false};
     return {make_record(point, repeat, experiment, outcome), {}, false};
   } catch (const std::bad_alloc&) {
@@ -61,14 +56,14 @@ JobResult run_job(const Point& point, std::uint32_t repeat) {
   }
 }
 
-[[noreturn]] void child_main(const Point& point, std::uint32_t repeat, int pipe) {
+[[noreturn]] void child_main(const Point& point, std::uint32_t repeat, RunWorld run, int pipe) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  const std::string told = encode(run_job(point, repeat));
+  const std::string told = encode(run_job(point, repeat, run));
   std::string_view rest = told;
   while (!rest.empty()) {
     const ssize_t written = ::write(pipe, rest.data(), rest.size());
@@ -81,7 +76,8 @@ JobResult run_job(const Point& point, std::uint32_t repeat) {
 
 }  // namespace
 
-PointRecord make_record(const Point& point, std::uint32_t repeat, const Experiment& experiment, const RunOutcome& outcome) {
+PointRecord make_record(const Point& point, std::uint32_t repeat, const Experiment& experiment,
+                        const RunOutcome& outcome) {
   PointRecord record;
   const bool simulated = point.world == World::kSim;
   record.line = {{"point", point.id},
@@ -90,17 +86,19 @@ PointRecord make_record(const Point& point, std::uint32_t repeat, const Experime
                  {"world", name(point.world)},
                  {"timing", simulated ? "virtual" : "wall"},
                  {"acknowledged", acknowledged_text(experiment.cluster.replication)},
-                 {"ordering", ordering_text(experiment, point.world)}};
+                 {"ordering", ordering_text(point.world)}};
   if (!simulated) {
     record.line["fabric"] = emulate::name(experiment.emulate.fabric);
     record.line["hosts"] = emulate::name(experiment.emulate.hosts);
   }
+  if (simulated) record.line["state_hash"] = fmt::format("{:016x}", outcome.state_hash);
   record.line["params"] = point.params;
   Json& metrics = record.line["metrics"] = Json::object();
-  for (const Metric& metric : summarize(experiment.cluster, outcome.reports)) metrics[metric.name] = metric.value;
+  for (const Metric& metric : outcome.metrics) metrics[metric.name] = metric.value;
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  record.timing = {{"point", point.id}, {"repeat", repeat}, {"world", name(point.world)}, {"wall_s", outcome.wall_seconds}};
+  record.timing = {
+      {"point", point.id}, {"repeat", repeat}, {"world", name(point.world)}, {"wall_s", outcome.wall_seconds}};
   if (simulated) {
     record.timing["simulated_s"] = outcome.simulated_seconds;
     record.timing["events"] = outcome.events;
@@ -108,18 +106,19 @@ PointRecord make_record(const Point& point, std::uint32_t repeat, const Experime
     record.timing["events_per_s"] = outcome.wall_seconds > 0 ? events / outcome.wall_seconds : 0.0;
   }
   record.timing["peak_memory_bytes"] = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
-  const auto latencies = merged_latencies(outcome.reports);
   for (std::size_t type = 0; type < kOperationTypes; ++type) {
-    if (latencies[type].count() == 0) continue;
+    if (outcome.latency[type].count() == 0) continue;
     const auto operation = name(static_cast<OperationType>(type));
-    record.histograms.emplace_back(fmt::format("{}-{}-{}.json", point.id, repeat, operation), histogram_json(latencies[type], operation));
+    record.histograms.emplace_back(fmt::format("{}-{}-{}.json", point.id, repeat, operation),
+                                   histogram_json(outcome.latency[type], operation));
   }
   return record;
 }
 
-Job::Job(const Point& point, std::uint32_t repeat) : point_(&point), repeat_(repeat) {
+Job::Job(const Point& point, std::uint32_t repeat, RunWorld run) : point_(&point), repeat_(repeat) {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw UserError(kExitRunFailed, fmt::format("cannot start a run: {}", std::strerror(errno)));
+  if (::pipe2(ends, O_CLOEXEC) != 0)
+    throw UserError(kExitRunFailed, fmt::format("cannot start a run: {}", std::strerror(errno)));
   pid_ = ::fork();
   if (pid_ < 0) {
     const int error = errno;
@@ -129,7 +128,7 @@ Job::Job(const Point& point, std::uint32_t repeat) : point_(&point), repeat_(rep
   }
   if (pid_ == 0) {
     ::close(ends[0]);
-    child_main(point, repeat, ends[1]);
+    child_main(point, repeat, run, ends[1]);
   }
   ::setpgid(pid_, pid_);
   ::close(ends[1]);
@@ -137,8 +136,12 @@ Job::Job(const Point& point, std::uint32_t repeat) : point_(&point), repeat_(rep
 }
 
 Job::Job(Job&& other) noexcept
-    : point_(other.point_), repeat_(other.repeat_), pid_(std::exchange(other.pid_, -1)), pipe_(std::exchange(other.pipe_, -1)),
-      status_(other.status_), told_(std::move(other.told_)) {}
+    : point_(other.point_),
+      repeat_(other.repeat_),
+      pid_(std::exchange(other.pid_, -1)),
+      pipe_(std::exchange(other.pipe_, -1)),
+      status_(other.status_),
+      told_(std::move(other.told_)) {}
 
 Job::~Job() {
   if (pid_ > 0) {
@@ -174,14 +177,16 @@ void Job::interrupt() {
 JobResult Job::result() const {
   const Json json = Json::parse(told_, nullptr, false);
   if (json.is_discarded() || !WIFEXITED(status_) || WEXITSTATUS(status_) != 0) {
-    const std::string why = WIFSIGNALED(status_) ? fmt::format("its process was ended by signal {} ({})", WTERMSIG(status_), ::strsignal(WTERMSIG(status_)))
+    const std::string why = WIFSIGNALED(status_) ? fmt::format("its process was ended by signal {} ({})",
+                                                               WTERMSIG(status_), ::strsignal(WTERMSIG(status_)))
                                                  : std::string("its process ended without a result");
     return {std::nullopt, why, false};
   }
   JobResult result{std::nullopt, json.at("problem").get<std::string>(), json.at("is_setup").get<bool>()};
   if (json.contains("line")) {
     result.record.emplace(PointRecord{json.at("line"), json.at("timing"), {}});
-    for (const auto& [name, content] : json.at("histograms").items()) result.record->histograms.emplace_back(name, content);
+    for (const auto& [name, content] : json.at("histograms").items())
+      result.record->histograms.emplace_back(name, content);
   }
   return result;
 }

@@ -10,22 +10,23 @@
 
 #include "experiments/cli/results.h"
 #include "experiments/cli/spec.h"
+#include "experiments/cli/world.h"
 
 namespace slipstream::cli {
 
 // What a run is, as lines of the results folder; `outcome` without trouble.
-struct RunOutcome;
-PointRecord make_record(const Point& point, std::uint32_t repeat, const Experiment& experiment, const RunOutcome& outcome);
+PointRecord make_record(const Point& point, std::uint32_t repeat, const Experiment& experiment,
+                        const RunOutcome& outcome);
 
 struct JobResult {
   std::optional<PointRecord> record;
-  std::string problem;   // when there is no record
+  std::string problem;    // when there is no record
   bool is_setup = false;  // the world could not be set up: another point would fare no better
 };
 
 class Job {
  public:
-  Job(const Point& point, std::uint32_t repeat);  // starts the process
+  Job(const Point& point, std::uint32_t repeat, RunWorld run);  // starts the process
   Job(Job&& other) noexcept;
   Job& operator=(Job&&) = delete;
   ~Job();  // ends the process and its children when they still run
@@ -33,7 +34,7 @@ class Job {
   int descriptor() const { return pipe_; }  // readable when the job has something to tell
   bool read_some();                         // false: the job has told all and is gone; result() is there
   JobResult result() const;
-  void interrupt();                         // asks the process to end in good order
+  void interrupt();  // asks the process to end in good order
   const Point& point() const { return *point_; }
   std::uint32_t repeat() const { return repeat_; }
 

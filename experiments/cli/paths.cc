@@ -33,15 +33,18 @@ fs::path executable_folder() {
 fs::path repository_root() {
   if (const char* named = std::getenv("SLIPSTREAM_ROOT"); named != nullptr && *named != '\0') {
     if (is_root(named)) return named;
-    throw UserError(kExitUsage, fmt::format("SLIPSTREAM_ROOT is {}, which has no experiments/specs; set it to a checkout of "
-                                            "Slipstream, or unset it", named));
+    throw UserError(kExitUsage,
+                    fmt::format("SLIPSTREAM_ROOT is {}, which has no experiments/specs; set it to a checkout of "
+                                "Slipstream, or unset it",
+                                named));
   }
   for (fs::path folder = executable_folder(); folder.has_relative_path(); folder = folder.parent_path()) {
     if (is_root(folder)) return folder;
   }
   const fs::path built_from = fs::path(__FILE__).parent_path().parent_path().parent_path();
   if (is_root(built_from)) return built_from;
-  throw UserError(kExitUsage, "cannot find the folder experiments/specs; set SLIPSTREAM_ROOT to a checkout of Slipstream");
+  throw UserError(kExitUsage,
+                  "cannot find the folder experiments/specs; set SLIPSTREAM_ROOT to a checkout of Slipstream");
 }
 
 std::vector<std::string> json_names(const fs::path& folder) {
@@ -62,9 +65,10 @@ fs::path find_spec(const std::string& file_or_name) {
   const fs::path file = folder / (file_or_name + ".json");
   if (fs::exists(file, ignored)) return file;
   const std::string near = nearest(file_or_name, json_names(folder));
-  throw UserError(kExitUsage, fmt::format("no spec \"{}\" in {}{}; `slipstream list` names them, a path names a file of yours",
-                                          file_or_name, folder.string(),
-                                          near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near)));
+  throw UserError(
+      kExitUsage,
+      fmt::format("no spec \"{}\" in {}{}; `slipstream list` names them, a path names a file of yours", file_or_name,
+                  folder.string(), near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near)));
 }
 
 std::string read_text(const fs::path& file) {
@@ -77,8 +81,8 @@ std::string read_text(const fs::path& file) {
   std::ostringstream text;
   if (stream) text << stream.rdbuf();
   if (!stream) {
-    throw UserError(kExitUsage, fmt::format("{}: cannot be read ({}); check the path and its permissions", file.string(),
-                                            std::strerror(errno == 0 ? EIO : errno)));
+    throw UserError(kExitUsage, fmt::format("{}: cannot be read ({}); check the path and its permissions",
+                                            file.string(), std::strerror(errno == 0 ? EIO : errno)));
   }
   return text.str();
 }

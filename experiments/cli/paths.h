@@ -7,8 +7,8 @@
 
 namespace slipstream::cli {
 
-// The environment's SLIPSTREAM_ROOT; else the nearest folder above the executable that holds experiments/specs; else the
-// folder this program was built from. Throws UserError when none holds experiments/specs.
+// The environment's SLIPSTREAM_ROOT; else the nearest folder above the executable that holds experiments/specs; else
+// the folder this program was built from. Throws UserError when none holds experiments/specs.
 std::filesystem::path repository_root();
 std::filesystem::path executable_folder();
 

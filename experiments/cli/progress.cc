@@ -30,7 +30,8 @@ void Progress::show(const std::string& what) {
   std::string rate;
   if (made > 0) {
     const double each = elapsed.count() / static_cast<double>(made);
-    rate = fmt::format(" · {:.1f} runs/min · about {} left", 60.0 / each, duration_text(each * static_cast<double>(runs_ - done_)));
+    rate = fmt::format(" · {:.1f} runs/min · about {} left", 60.0 / each,
+                       duration_text(each * static_cast<double>(runs_ - done_)));
   }
   fmt::print(stderr, "\r\033[K[{}/{}] {}{}", done_, runs_, what, rate);
   std::fflush(stderr);

@@ -21,8 +21,10 @@ namespace fs = std::filesystem;
 std::string reason() { return std::strerror(errno); }
 
 [[noreturn]] void cannot_write(const fs::path& file, const std::string& why) {
-  throw UserError(kExitRunFailed, fmt::format("{}: cannot be written ({}); what was finished before is kept: make room and give the "
-                                              "same command again to carry on", file.string(), why));
+  throw UserError(kExitRunFailed,
+                  fmt::format("{}: cannot be written ({}); what was finished before is kept: make room and give the "
+                              "same command again to carry on",
+                              file.string(), why));
 }
 
 // Everything or an exception.
@@ -58,7 +60,8 @@ std::string difference_at(const std::string& place, const Json* there, const Jso
       if (!found.empty()) return found;
     }
     for (const auto& [key, value] : here->items()) {
-      if (!(place.empty() && is_told_only(key)) && !there->contains(key)) return difference_at(place + "/" + key, nullptr, &value);
+      if (!(place.empty() && is_told_only(key)) && !there->contains(key))
+        return difference_at(place + "/" + key, nullptr, &value);
     }
     return {};
   }
@@ -83,8 +86,10 @@ JsonLines read_json_lines(const fs::path& file) {
     Json value = Json::parse(line, nullptr, false);
     if (end == std::string::npos || !value.is_object()) {
       if (end != std::string::npos && end + 1 < text.size()) {
-        throw UserError(kExitRunFailed, fmt::format("{}:{}: not a line of results; the folder is damaged: remove it, or choose another "
-                                                    "with --out", file.string(), number));
+        throw UserError(kExitRunFailed,
+                        fmt::format("{}:{}: not a line of results; the folder is damaged: remove it, or choose another "
+                                    "with --out",
+                                    file.string(), number));
       }
       result.cut_short = true;
       return result;
@@ -108,8 +113,9 @@ ResultsFolder::ResultsFolder(fs::path folder, const Json& document, const Json& 
   points_ = open_to_append(folder_ / "points.jsonl");
   if (::flock(points_, LOCK_EX | LOCK_NB) != 0) {
     ::close(points_);
-    throw UserError(kExitRunFailed, fmt::format("{}: another run is writing to this folder; wait for it, or choose another with --out",
-                                                folder_.string()));
+    throw UserError(kExitRunFailed,
+                    fmt::format("{}: another run is writing to this folder; wait for it, or choose another with --out",
+                                folder_.string()));
   }
   load_points(say);
   drop_stray_timings();
@@ -119,7 +125,8 @@ ResultsFolder::ResultsFolder(fs::path folder, const Json& document, const Json& 
     const Json before = parse_json(environment_file.string(), read_text(environment_file));
     for (const char* key : {"commit", "machine"}) {
       if (before.contains(key) && before.at(key) != environment.at(key)) {
-        say(fmt::format("note: the points already there were made with another {}; environment.json tells of those", key));
+        say(fmt::format("note: the points already there were made with another {}; environment.json tells of those",
+                        key));
       }
     }
   } else {
@@ -138,14 +145,17 @@ void ResultsFolder::adopt_spec(const Json& document) {
   if (fs::exists(file, ignored)) {
     const std::string differs = difference(parse_json(file.string(), read_text(file)), document);
     if (!differs.empty()) {
-      throw UserError(kExitUsage, fmt::format("{}: holds results of another spec ({}); choose another folder with --out, or remove "
-                                              "this one", folder_.string(), differs));
+      throw UserError(kExitUsage,
+                      fmt::format("{}: holds results of another spec ({}); choose another folder with --out, or remove "
+                                  "this one",
+                                  folder_.string(), differs));
     }
   } else {
     for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
       if (entry.path().extension() == ".part") continue;
-      throw UserError(kExitUsage, fmt::format("{}: is not a results folder and not empty ({} is in it); choose another with --out",
-                                              folder_.string(), entry.path().filename().string()));
+      throw UserError(kExitUsage,
+                      fmt::format("{}: is not a results folder and not empty ({} is in it); choose another with --out",
+                                  folder_.string(), entry.path().filename().string()));
     }
   }
   write_file("spec.json", document.dump(2) + "\n");
@@ -154,8 +164,10 @@ void ResultsFolder::adopt_spec(const Json& document) {
 void ResultsFolder::load_points(const std::function<void(const std::string&)>& say) {
   JsonLines points = read_json_lines(folder_ / "points.jsonl");
   if (points.cut_short) {
-    say(fmt::format("{}: the last line was cut short and is dropped; its point runs again", (folder_ / "points.jsonl").string()));
-    if (::ftruncate(points_, static_cast<off_t>(points.whole_bytes)) != 0) cannot_write(folder_ / "points.jsonl", reason());
+    say(fmt::format("{}: the last line was cut short and is dropped; its point runs again",
+                    (folder_ / "points.jsonl").string()));
+    if (::ftruncate(points_, static_cast<off_t>(points.whole_bytes)) != 0)
+      cannot_write(folder_ / "points.jsonl", reason());
   }
   lines_ = std::move(points.lines);
   for (const Json& line : lines_) done_.insert(key_of(line));
@@ -166,8 +178,10 @@ void ResultsFolder::drop_stray_timings() {
   std::string kept;
   bool stray = timings.cut_short;
   for (const Json& line : timings.lines) {
-    if (done_.count(key_of(line)) > 0) kept += line.dump() + "\n";
-    else stray = true;
+    if (done_.count(key_of(line)) > 0)
+      kept += line.dump() + "\n";
+    else
+      stray = true;
   }
   if (stray) write_file("timing.jsonl", kept);
 }

@@ -24,8 +24,9 @@ struct PointRecord {
 
 class ResultsFolder {
  public:
-  // Creates the folder, or opens one of the same spec to carry on. `say` hears what a user should know about the latter.
-  // Throws UserError: a folder of another spec (exit 2), one that another run writes to, a folder that cannot be made.
+  // Creates the folder, or opens one of the same spec to carry on. `say` hears what a user should know about the
+  // latter. Throws UserError: a folder of another spec (exit 2), one that another run writes to, a folder that cannot
+  // be made.
   ResultsFolder(std::filesystem::path folder, const Json& document, const Json& environment,
                 const std::function<void(const std::string&)>& say);
   ~ResultsFolder();
@@ -54,8 +55,8 @@ class ResultsFolder {
   std::set<std::pair<std::string, std::uint64_t>> done_;
 };
 
-// The first place where two resolved specs differ, in words ("/cluster/servers is 4 there, 8 here"); what is merely told
-// (description, figure, expect) does not count. Empty: they are the same experiment.
+// The first place where two resolved specs differ, in words ("/cluster/servers is 4 there, 8 here"); what is merely
+// told (description, figure, expect) does not count. Empty: they are the same experiment.
 std::string difference(const Json& there, const Json& here);
 
 // Lines of a .jsonl file that end in a newline and are JSON objects; `whole_bytes` is where they end.

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <list>
 #include <map>
+#include <set>
 
 #include <poll.h>
 
@@ -50,18 +51,16 @@ struct Task {
   std::uint32_t repeat;
 };
 
-std::string label_of_point(const Point& point) {
-  std::string label(name(point.world));
-  for (const auto& [path, value] : point.params.items()) {
-    label += fmt::format(" {}", value.is_string() ? value.get<std::string>() : fmt::format("{}={}", path, value.dump()));
-  }
-  return label;
-}
-
 class Runner {
  public:
-  Runner(ResultsFolder& folder, std::size_t jobs, std::vector<Task> tasks, Progress& progress, RunSummary& summary)
-      : folder_(folder), jobs_(jobs), tasks_(std::move(tasks)), progress_(progress), summary_(summary) {}
+  Runner(ResultsFolder& folder, std::size_t jobs, std::vector<Task> tasks, RunWorld run_one, Progress& progress,
+         RunSummary& summary)
+      : folder_(folder),
+        jobs_(jobs),
+        tasks_(std::move(tasks)),
+        run_world_(run_one),
+        progress_(progress),
+        summary_(summary) {}
 
   void run() {
     try {
@@ -82,7 +81,7 @@ class Runner {
     while (next_ < tasks_.size() || !running_.empty()) {
       if (caught_signal != 0) return stop(true);
       while (may_start()) start();
-      progress_.show(running_.empty() ? "" : label_of_point(running_.front().job.point()));
+      progress_.show(running_.empty() ? "" : running_.front().job.point().label);
       wait();
       if (give_up_) return stop(false);
     }
@@ -96,7 +95,7 @@ class Runner {
   }
 
   void start() {
-    running_.push_back({Job(*tasks_[next_].point, tasks_[next_].repeat), next_});
+    running_.push_back({Job(*tasks_[next_].point, tasks_[next_].repeat, run_world_), next_});
     ++next_;
   }
 
@@ -116,7 +115,10 @@ class Runner {
   void take(const Running& running) {
     JobResult result = running.job.result();
     if (!result.record && caught_signal == 0) {
-      summary_.failures.push_back(fmt::format("{}: {}", label_of_point(running.job.point()), result.problem));
+      ++summary_.failed;
+      if (problems_.insert(result.problem).second) {
+        summary_.failures.push_back(fmt::format("{}: {}", running.job.point().label, result.problem));
+      }
       give_up_ = give_up_ || result.is_setup;
     }
     if (result.record) progress_.finished();
@@ -158,10 +160,12 @@ class Runner {
   ResultsFolder& folder_;
   std::size_t jobs_;
   std::vector<Task> tasks_;
+  RunWorld run_world_;
   Progress& progress_;
   RunSummary& summary_;
   std::list<Running> running_;
   std::map<std::size_t, std::optional<PointRecord>> ready_;  // by task
+  std::set<std::string> problems_;
   std::size_t next_ = 0;
   std::size_t written_ = 0;  // tasks before this one are in the folder, or failed
   bool give_up_ = false;
@@ -169,7 +173,8 @@ class Runner {
 
 }  // namespace
 
-RunSummary run_points(const Spec& spec, const std::vector<Point>& points, ResultsFolder& folder, std::size_t jobs, bool show_progress) {
+RunSummary run_points(const Spec& spec, const std::vector<Point>& points, ResultsFolder& folder, std::size_t jobs,
+                      bool show_progress, RunWorld run) {
   RunSummary summary;
   std::vector<Task> tasks;
   for (const World world : spec.base.worlds) {
@@ -177,17 +182,20 @@ RunSummary run_points(const Spec& spec, const std::vector<Point>& points, Result
       for (const Point& point : points) {
         if (point.world != world) continue;
         ++summary.runs;
-        if (folder.has(point.id, repeat)) ++summary.skipped;
-        else tasks.push_back({&point, repeat});
+        if (folder.has(point.id, repeat))
+          ++summary.skipped;
+        else
+          tasks.push_back({&point, repeat});
       }
     }
   }
   Progress progress(show_progress, summary.runs, summary.skipped);
   if (summary.skipped > 0) {
-    progress.say(fmt::format("{} of {} runs are in {} already and are not made again", summary.skipped, summary.runs, folder.path().string()));
+    progress.say(fmt::format("{} of {} runs are in {} already and are not made again", summary.skipped, summary.runs,
+                             folder.path().string()));
   }
   SignalWatch watch;
-  Runner(folder, std::max<std::size_t>(jobs, 1), std::move(tasks), progress, summary).run();
+  Runner(folder, std::max<std::size_t>(jobs, 1), std::move(tasks), run, progress, summary).run();
   return summary;
 }
 

@@ -3,10 +3,13 @@
 
 #include <string>
 
+#include "sim/sim_options.h"
+
 namespace slipstream::cli {
 
 struct SimSettings {
   std::string hardware = "connectx3-fdr-r320";  // a file of experiments/hardware, without ".json"
+  sim::SimOptions options;
 };
 
 }  // namespace slipstream::cli

@@ -54,10 +54,12 @@ std::string pointer_of(std::string path) {
   return "/" + path;
 }
 
-[[noreturn]] void unknown_key(const std::string& file, const std::string& place, const std::string& path, std::string_view what) {
+[[noreturn]] void unknown_key(const std::string& file, const std::string& place, const std::string& path,
+                              std::string_view what) {
   const std::string near = suggestion(path);
-  throw SpecError(file, place, fmt::format("{}{}; `slipstream schema` lists all options", what,
-                                           near.empty() ? "" : fmt::format(" (did you mean {}?)", pointer_of(near))));
+  throw SpecError(file, place,
+                  fmt::format("{}{}; `slipstream schema` lists all options", what,
+                              near.empty() ? "" : fmt::format(" (did you mean {}?)", pointer_of(near))));
 }
 
 Json check_or_throw(const std::string& file, const std::string& place, const Field& field, const Json& value) {
@@ -73,7 +75,8 @@ void read_sections(Draft& draft, const Json& node, const std::string& prefix) {
     if (const Field* field = find_field(path); field != nullptr && key.find('.') == std::string::npos) {
       draft.values[path] = check_or_throw(draft.file, field->pointer(), *field, value);
     } else if (prefix.empty() && is_section(path)) {
-      if (!value.is_object()) throw SpecError(draft.file, pointer_of(path), "expected an object with the options of this section");
+      if (!value.is_object())
+        throw SpecError(draft.file, pointer_of(path), "expected an object with the options of this section");
       read_sections(draft, value, path);
     } else {
       unknown_key(draft.file, pointer_of(prefix) + (prefix.empty() ? "" : "/") + key, path, "unknown key");
@@ -100,7 +103,9 @@ SweepAxis read_axis(const std::string& file, const std::string& place, const std
 
 void read_sweep(Draft& draft, const std::string& file, const Json& sweep) {
   if (!sweep.is_object()) {
-    throw SpecError(file, "/sweep", "expected an object of paths with lists of values, such as {\"replication.policy\": [\"rpc\", \"tailwind\"]}");
+    throw SpecError(
+        file, "/sweep",
+        "expected an object of paths with lists of values, such as {\"replication.policy\": [\"rpc\", \"tailwind\"]}");
   }
   draft.sweep.clear();
   for (const auto& [path, values] : sweep.items()) {
@@ -112,11 +117,13 @@ void read_sweep(Draft& draft, const std::string& file, const Json& sweep) {
 }
 
 void read_expect(Draft& draft, const std::string& file, const Json& expect) {
-  if (!expect.is_array()) throw SpecError(file, "/expect", "expected a list of claims, such as [\"tailwind/rpc throughput >= 1.5\"]");
+  if (!expect.is_array())
+    throw SpecError(file, "/expect", "expected a list of claims, such as [\"tailwind/rpc throughput >= 1.5\"]");
   draft.expect.clear();
   for (std::size_t i = 0; i < expect.size(); ++i) {
     const std::string place = fmt::format("/expect/{}", i);
-    if (!expect[i].is_string()) throw SpecError(file, place, "expected a claim as text, such as \"tailwind/rpc throughput >= 1.5\"");
+    if (!expect[i].is_string())
+      throw SpecError(file, place, "expected a claim as text, such as \"tailwind/rpc throughput >= 1.5\"");
     try {
       draft.expect.push_back(parse_claim(expect[i].get<std::string>()));
     } catch (const std::invalid_argument& problem) {
@@ -139,10 +146,13 @@ void set_path(Draft& draft, const std::string& path, const std::string& written)
   if (value.is_discarded() || (field->kind == Kind::kText && !value.is_string())) value = written;
   if (value.is_array() && field->kind != Kind::kChoiceList) {
     SweepAxis axis = read_axis(file, "", path, value);
-    const auto old = std::find_if(draft.sweep.begin(), draft.sweep.end(), [&](const SweepAxis& a) { return a.field == field; });
+    const auto old =
+        std::find_if(draft.sweep.begin(), draft.sweep.end(), [&](const SweepAxis& a) { return a.field == field; });
     draft.values.erase(path);
-    if (old != draft.sweep.end()) *old = std::move(axis);
-    else draft.sweep.push_back(std::move(axis));
+    if (old != draft.sweep.end())
+      *old = std::move(axis);
+    else
+      draft.sweep.push_back(std::move(axis));
     return;
   }
   if (field->kind == Kind::kChoiceList && value.is_string()) value = Json::array({value});
@@ -167,7 +177,8 @@ void apply(Draft& draft, const Overrides& overrides) {
 }
 
 bool is_swept(const Draft& draft, const Field& field) {
-  return std::any_of(draft.sweep.begin(), draft.sweep.end(), [&](const SweepAxis& axis) { return axis.field == &field; });
+  return std::any_of(draft.sweep.begin(), draft.sweep.end(),
+                     [&](const SweepAxis& axis) { return axis.field == &field; });
 }
 
 bool concerns(const Field& field, World world) {
@@ -193,8 +204,10 @@ Json document_of(const Draft& draft, const Experiment& base) {
     if (is_swept(draft, field) || !concerns_any(field, base.worlds)) continue;
     Json value = field.get(base);
     const auto dot = field.path.find('.');
-    if (dot == std::string::npos) document[field.path] = std::move(value);
-    else document[field.path.substr(0, dot)][field.path.substr(dot + 1)] = std::move(value);
+    if (dot == std::string::npos)
+      document[field.path] = std::move(value);
+    else
+      document[field.path.substr(0, dot)][field.path.substr(dot + 1)] = std::move(value);
   }
   document["sweep"] = Json::object();
   for (const SweepAxis& axis : draft.sweep) document["sweep"][axis.field->path] = axis.values;
@@ -206,12 +219,16 @@ Json document_of(const Draft& draft, const Experiment& base) {
 void require_keys(const Draft& draft) {
   for (const Field& field : fields()) {
     if (!field.required || draft.values.count(field.path) > 0 || is_swept(draft, field)) continue;
-    throw SpecError(draft.file, field.pointer(), fmt::format("is missing: {}; expected {}", field.doc, expectation(field)));
+    throw SpecError(draft.file, field.pointer(),
+                    fmt::format("is missing: {}; expected {}", field.doc, expectation(field)));
   }
   const std::string& name = draft.values.at("name").get_ref<const std::string&>();
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_'; };
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+  };
   if (!std::all_of(name.begin(), name.end(), plain) || name.front() == '.') {
-    throw SpecError(draft.file, "/name", fmt::format("\"{}\" cannot name a folder; use small letters, digits and '-'", name));
+    throw SpecError(draft.file, "/name",
+                    fmt::format("\"{}\" cannot name a folder; use small letters, digits and '-'", name));
   }
 }
 
@@ -222,7 +239,8 @@ std::string short_hash(std::string_view text) {
   return fmt::format("{:08x}", static_cast<std::uint32_t>(mix64(hash)));
 }
 
-Point make_point(const Spec& spec, World world, const std::map<std::string, Json>& values, const std::vector<const Field*>& swept) {
+Point make_point(const Spec& spec, World world, const std::map<std::string, Json>& values,
+                 const std::vector<const Field*>& swept) {
   Point point;
   point.world = world;
   point.experiment = experiment_of(values);
@@ -240,8 +258,11 @@ Point make_point(const Spec& spec, World world, const std::map<std::string, Json
   point.id = short_hash(key);
   std::string combination;
   for (const Field* field : swept) {
-    combination += fmt::format("{}{}={}", combination.empty() ? "" : ", ", field->path, point.settings.at(field->path).dump());
+    const Json& value = point.settings.at(field->path);
+    combination += fmt::format("{}{}={}", combination.empty() ? "" : ", ", field->path,
+                               value.is_string() ? value.get<std::string>() : value.dump());
   }
+  point.label = fmt::format("{}{}{}", name(world), combination.empty() ? "" : ": ", combination);
   const PointProblem problem = problem_with(point.experiment, world);
   if (!problem.text.empty()) {
     throw SpecError(spec.file, problem.path,
@@ -314,7 +335,8 @@ std::vector<Point> points_of(const Spec& spec) {
       combinations *= axis.values.size();
     }
     if (combinations > kMostPoints) {
-      throw SpecError(spec.file, "/sweep", fmt::format("makes {} points, more than {}; sweep fewer values", combinations, kMostPoints));
+      throw SpecError(spec.file, "/sweep",
+                      fmt::format("makes {} points, more than {}; sweep fewer values", combinations, kMostPoints));
     }
     for (std::size_t number = 0; number < combinations; ++number) {
       std::size_t rest = number;

@@ -1,4 +1,5 @@
-// The reader of specs: from a file and the command line's overrides to typed experiments, each checked before anything runs.
+// The reader of specs: from a file and the command line's overrides to typed experiments, each checked before anything
+// runs.
 //
 // Errors are SpecErrors: "FILE: /path: what was found; what would be right".
 #pragma once
@@ -43,6 +44,7 @@ struct Point {
   std::string id;  // stable over builds: a hash of world and params
   World world = World::kEmulate;
   Experiment experiment;  // of repeat 0
+  std::string label;      // what the sweep sets here, for people: "sim: replication.policy=rpc, cluster.clients=4"
   Json params;            // swept paths, policy, factor, workload, and the fabric or the hardware profile
   std::map<std::string, Json> settings;
 };

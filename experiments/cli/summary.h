@@ -23,7 +23,6 @@ struct CheckedClaim {
   const Claim* claim;
   Verdict verdict;
 };
-// Throws UserError (exit 2) when a claim names a metric that does not exist.
 std::vector<CheckedClaim> check_claims(const Spec& spec, const std::vector<PointSummary>& summaries);
 std::string claims_text(const std::vector<CheckedClaim>& claims);
 

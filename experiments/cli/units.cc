@@ -29,7 +29,8 @@ constexpr std::array<Unit, 7> kSizes = {{{"B", 1, true},
                                          {"MiB", 1024.0 * 1024, true},
                                          {"GB", kGiga, false},
                                          {"GiB", 1024.0 * 1024 * 1024, true}}};
-constexpr std::array<Unit, 4> kTimes = {{{"ns", 1, true}, {"us", kKilo, true}, {"ms", kMega, true}, {"s", kGiga, true}}};
+constexpr std::array<Unit, 4> kTimes = {
+    {{"ns", 1, true}, {"us", kKilo, true}, {"ms", kMega, true}, {"s", kGiga, true}}};
 constexpr std::array<Unit, 3> kRates = {{{"ops/s", 1, true}, {"kops/s", kKilo, true}, {"Mops/s", kMega, true}}};
 constexpr std::array<Unit, 6> kBandwidths = {{{"kb/s", kKilo, true},
                                               {"Mb/s", kMega, true},

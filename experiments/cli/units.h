@@ -12,8 +12,8 @@ enum class Dimension { kSize, kTime, kRate, kBandwidth };
 
 // The units of a dimension, for messages: "B, kB, KiB, MB, MiB, GB or GiB".
 std::string unit_list(Dimension dimension);
-std::string_view example_of(Dimension dimension);     // "8 MiB"
-std::string_view pattern_of(Dimension dimension);     // a regular expression, for the JSON Schema
+std::string_view example_of(Dimension dimension);  // "8 MiB"
+std::string_view pattern_of(Dimension dimension);  // a regular expression, for the JSON Schema
 
 // The quantity in base units, or what is wrong with the text, as the end of a sentence ("has no unit", ...).
 struct ParsedQuantity {

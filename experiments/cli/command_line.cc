@@ -1,0 +1,108 @@
+#include "experiments/cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "experiments/cli/commands.h"
+#include "experiments/cli/experiment.h"
+
+namespace slipstream::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  slipstream run quickstart                     RPC replication against Tailwind, here and in the simulator\n"
+    "  slipstream run quickstart --on sim            the same in the simulator alone\n"
+    "  slipstream run quickstart --set cluster.clients=[1,2,4] --out results/clients\n"
+    "  slipstream describe quickstart                every option, its value and what it means\n"
+    "\n"
+    "Exit status: 0 all is well, 1 a run failed, 2 the spec or the command line is wrong, 3 a claim of the spec's\n"
+    "`expect` does not hold, 4 a safety violation, 130 interrupted.";
+
+void add_spec_options(CLI::App& command, RunRequest& request, std::vector<std::string>& sets) {
+  command.add_option("spec", request.spec, "a spec file, or the name of one in experiments/specs")
+      ->required()
+      ->type_name("SPEC");
+  command
+      .add_option("--set", sets,
+                  "override an option, such as cluster.servers=8; a list sweeps it: workload.outstanding=[1,16]")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false);
+  command
+      .add_option("--on", request.overrides.on,
+                  "where to run: the simulator, or this machine over shared memory or TCP")
+      ->check(CLI::IsMember({"sim", "shm", "tcp"}))
+      ->type_name("sim|shm|tcp");
+  command.add_option("--hosts", request.overrides.hosts, "for real: all nodes in one process, or a process each")
+      ->check(CLI::IsMember({"packed", "processes"}))
+      ->type_name("packed|processes");
+  command.add_option("--seed", request.overrides.seed, "of the first repeat")->type_name("N");
+  command.add_option("--repeats", request.overrides.repeats, "how often each point is run")->type_name("N");
+  command.add_flag("--json", request.json, "machine output only");
+}
+
+void split_sets(const std::vector<std::string>& sets, RunRequest& request) {
+  for (const std::string& set : sets) {
+    const auto equals = set.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw UserError(kExitUsage, fmt::format("--set {}: expected PATH=VALUE, such as --set cluster.servers=8", set));
+    }
+    request.overrides.sets.emplace_back(set.substr(0, equals), set.substr(equals + 1));
+  }
+}
+
+int parse_and_run(int argc, const char* const* argv) {
+  CLI::App app(
+      "Slipstream: a testbed for replication in in-memory stores. One JSON spec, run for real on this machine and "
+      "in a simulator by the same code.",
+      "slipstream");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  RunRequest request;
+  std::vector<std::string> sets;
+  std::string folder;
+
+  CLI::App* run =
+      app.add_subcommand("run", "run a spec; a second run into the same folder carries on where the first ended");
+  add_spec_options(*run, request, sets);
+  run->add_option("--out", request.out, "results folder (default: results/NAME)")->type_name("FOLDER");
+  run->add_option("--jobs", request.jobs, "simulated points at a time (default: one per core); real runs go one by one")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+  CLI::App* describe =
+      app.add_subcommand("describe", "tell what a spec would do, with every option's value and meaning");
+  add_spec_options(*describe, request, sets);
+  CLI::App* list = app.add_subcommand("list", "list the specs that come with Slipstream");
+  list->add_flag("--json", request.json, "machine output only");
+  CLI::App* schema = app.add_subcommand("schema", "print the JSON Schema of a spec");
+  CLI::App* report = app.add_subcommand("report", "make report.html of a results folder");
+  report->add_option("folder", folder, "a results folder")->required()->type_name("FOLDER");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  split_sets(sets, request);
+  if (run->parsed()) return run_command(request);
+  if (describe->parsed()) return describe_command(request);
+  if (list->parsed()) return list_command(request.json);
+  if (schema->parsed()) return schema_command();
+  return report_command(folder);
+}
+
+}  // namespace
+
+int command_line(int argc, const char* const* argv) {
+  try {
+    return parse_and_run(argc, argv);
+  } catch (const UserError& problem) {
+    fmt::print(stderr, "slipstream: {}\n", problem.what());
+    return problem.exit_status();
+  } catch (const std::exception& problem) {
+    fmt::print(stderr, "slipstream: {}\n", problem.what());
+    return kExitRunFailed;
+  }
+}
+
+}  // namespace slipstream::cli
