@@ -48,12 +48,31 @@ class ShmBench : public RealBench {
   std::string directory_;
 };
 
+class TcpBench : public RealBench {
+ public:
+  explicit TcpBench(std::uint16_t nodes) {
+    std::vector<TcpListener> listeners;
+    TcpOptions options;
+    for (std::uint16_t i = 0; i < nodes; ++i) {
+      listeners.push_back(listen_tcp("127.0.0.1:0"));
+      options.addresses.push_back(listeners.back().address);
+    }
+    for (std::uint16_t i = 0; i < nodes; ++i) {
+      options.node = NodeId{i};
+      options.listener = listeners[i].descriptor;
+      fabrics_.push_back(make_tcp_fabric(options));
+    }
+  }
+};
+
+std::unique_ptr<FabricBench> tcp(std::uint16_t nodes) { return std::make_unique<TcpBench>(nodes); }
 std::unique_ptr<FabricBench> shm(std::uint16_t nodes) { return std::make_unique<ShmBench>(nodes, 256 * kKiB); }
 std::unique_ptr<FabricBench> shm_small_rings(std::uint16_t nodes) { return std::make_unique<ShmBench>(nodes, 64 * kKiB); }
 
 INSTANTIATE_TEST_SUITE_P(Shm, FabricConformance, testing::ValuesIn(fabric_conformance(shm)), case_name);
 INSTANTIATE_TEST_SUITE_P(ShmSmallRings, FabricConformance, testing::ValuesIn(fabric_conformance(shm_small_rings)),
                          case_name);
+INSTANTIATE_TEST_SUITE_P(Tcp, FabricConformance, testing::ValuesIn(fabric_conformance(tcp)), case_name);
 
 }  // namespace
 }  // namespace slipstream::emulate

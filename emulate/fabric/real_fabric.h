@@ -56,6 +56,7 @@ struct TcpOptions {
   NodeId node = kNoNode;
   int listener = -1;                   // a socket from listen_tcp(), which the fabric then owns; -1: it listens itself
   TimeNs connect_patience_ns = 0;      // how long a connect tries again when it is refused
+  std::string region_directory;        // regions are files there, "node-3.NAME", as over shm; empty: anonymous memory
 };
 
 // Non-blocking kernel sockets. Throws std::runtime_error when the port is in use or an address cannot be read.
