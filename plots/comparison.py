@@ -127,6 +127,8 @@ def applies(number, data):
     metrics = {name for group in data.groups for name in group.values}
     if compare.get("workload", next(iter(workloads))) not in workloads:
         return False
+    if compare["kind"] == "ratio" and compare.get("load") == "unloaded" and not any(alone(data, g) for g in data.groups):
+        return False
     if compare["kind"] == "ratio":
         return {compare["over"], compare["under"]} <= set(data.policies()) and compare["metric"] in metrics
     if compare["kind"] == "trend":
@@ -134,18 +136,22 @@ def applies(number, data):
     return bool(unloaded(number, data))
 
 
+def alone(data, group):
+    """One client with one operation outstanding: nothing queues."""
+    settings = [data.setting(group, path) for path in ("cluster.clients", "workload.outstanding")]
+    return [results.quantity(value) for value in settings] == [1.0, 1.0]
+
+
 def unloaded(number, data):
-    """Groups that measured what a published unloaded latency says: one client with one operation outstanding, over a
-    network such as the paper's, which shm and loopback are not."""
+    """Groups that measured what a published unloaded latency says, over a network such as the paper's: not over shm or
+    loopback."""
     compare = number.compare
     if compare["kind"] != "value":
         return []
 
     def fits(group):
-        settings = [data.setting(group, path) for path in ("cluster.clients", "workload.outstanding")]
-        alone = [results.quantity(value) for value in settings] == [1.0, 1.0]
         same = group.world == "sim" and compare.get("policy", group.policy) == group.policy
-        return alone and same and value_metric(number, group) is not None
+        return alone(data, group) and same and value_metric(number, group) is not None
     return [group for group in data.groups if fits(group)]
 
 

@@ -88,15 +88,13 @@ def key_results(data, numbers):
     else:
         parts.append('<ul class="headlines">' + "\n".join(headline(one) for one in found[:HEADLINES]) + "</ul>")
         parts.append(tables.gains(found, numbers))
-        parts.append(f"<p>{escape(gain_words(data, found))}</p>")
-        parts += [figure(gain, panel, f"gain{index}") for index, panel in enumerate(gain.panels(data))]
+        drawn = "".join(figure(gain, panel, f"gain{index}") for index, panel in enumerate(gain.panels(data)))
+        parts.append(f'<div class="figures">{drawn}<div>{gain_words(data, found)}</div></div>')
     if not found and any(data.fabric(group) == "shm" for group in data.groups):
         parts.append(f'<p class="note">{escape(style.SHM_NOTE)}</p>')
     beside = [number for number in numbers if comparison.applies(number, data)]
     if beside:
         parts.append(tables.published(beside, data))
-        parts.append("<p>published: stated by the source itself. recalled, unverified: as readers of the paper recall "
-                     "it, a trend to look at and never a check. derived: worked out from published numbers.</p>")
     return "\n".join(parts)
 
 
@@ -110,7 +108,13 @@ def gain_words(data, found):
     operations = {one.operation for one in found} - {""}
     if operations:
         words += f", for {formats.listed(sorted(operations))}s alone where the workload also reads"
-    return words + "."
+    paragraphs = [words + "."]
+    if results.lookup(data.spec, "workload.arrivals") in (None, "closed"):
+        paragraphs.append("The clients are a closed loop: each keeps a fixed number of requests outstanding, so that mean "
+                          "latency follows throughput, and the two gains are not independent.")
+    paragraphs.append("published: stated by the source itself. recalled, unverified: as readers of the paper recall it, a "
+                      "trend to look at and never a check. derived: worked out from published numbers.")
+    return "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
 
 
 def expectations(data):

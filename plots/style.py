@@ -98,8 +98,8 @@ def ticks_125(axis):
     axis.set_minor_locator(NullLocator())
 
 
-def from_zero(axes, largest):
-    axes.set_ylim(0, largest * 1.08 if largest > 0 else 1)
+def from_zero(axes, largest, headroom=0.08):
+    axes.set_ylim(0, largest * (1 + headroom) if largest > 0 else 1)
 
 
 def legend(axes, columns):

@@ -28,6 +28,8 @@ COLUMNS = [
     ("joules_per_op", "energy", "J/op"),
 ]
 
+SHORT = 12  # rows of a table that is kept on one page when printed
+
 
 @dataclass
 class Column:
@@ -56,7 +58,8 @@ def table(caption, columns, rows, firsts=()):
             f'<th scope="row" class="text">{cell}</th>' if position == 0
             else f'<td{columns[position].css}>{cell}</td>' for position, cell in enumerate(row))
         body.append(f'<tr{" class=first" if index in firsts else ""}>{cells}</tr>')
-    return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+    short = " short" if len(rows) <= SHORT else ""
+    return (f'<div class="scroll{short}" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
             f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(body)
             + "\n</tbody></table></div>")
 
@@ -140,12 +143,13 @@ def ratio_cell(ratio):
 
 
 def gains(found, numbers):
-    columns = [Column("setting", text=True), Column("grade", text=True), Column("throughput", "tailwind/rpc, peaks"),
+    swept = any(len(gain.pairs) > 1 for gain in found)
+    peaks, peak = (", peaks", "peak ") if swept else ("", "")
+    columns = [Column("setting", text=True), Column("grade", text=True), Column("throughput", "tailwind/rpc" + peaks),
                Column("published", "throughput, tailwind/rpc", text=True), Column("throughput", "over the sweep"),
                Column("latency p50", "rpc/tailwind"), Column("latency p99", "rpc/tailwind"),
-               Column("rpc", "peak ops/s"), Column("tailwind", "peak ops/s")]
+               Column("rpc", peak + "ops/s"), Column("tailwind", peak + "ops/s")]
     rows = gain_rows(found, numbers)
-    swept = any(len(gain.pairs) > 1 for gain in found)
     keep = [index for index in range(len(columns)) if index != 4 or swept]
     rows = [[row[index] for index in keep] for row in rows]
     return table("What tailwind gains over rpc", [columns[index] for index in keep], rows)
@@ -194,7 +198,7 @@ def ran_where(data):
     columns = [Column("place", text=True), Column("world", text=True), Column("grade", text=True),
                Column("acknowledged by", text=True), Column("order inside a write", text=True),
                Column("time", text=True), Column("settings"), Column("repeats")]
-    return table("Where it ran", columns, rows)
+    return table("Places", columns, rows)
 
 
 def hardware(name, profile):

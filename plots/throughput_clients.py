@@ -76,7 +76,7 @@ def draw(axes, panel):
                               color=style.policy_colour(policy))
         style.count_axis(axes, panel.labels, results.spoken(panel.axis))
         style.legend(axes, len(policies))
-    style.from_zero(axes, panel.largest / divisor)
+    style.from_zero(axes, panel.largest / divisor, headroom=0.08 if panel.axis else 0.16)
     axes.set_ylabel(f"throughput, {prefix} operations/s".replace("  ", " "))
     style.title(axes, panel.heading)
     style.stamp(axes, panel.grade)
