@@ -22,9 +22,9 @@ enum class Work : std::uint8_t {
   // Computation.
   kTurn,               // a turn in which the role handled at least one data event
   kControlTurn,        // a turn in which it handled control events only
-  kRequest,            // a client's request decoded, routed, answered
+  kRequest,            // a request decoded, routed, answered: a client's, or a primary's write at a backup
   kHashProbe,          // a look-up in the hash index, with the entry it leads to
-  kLogAppend,          // an entry appended to the log (its bytes are in kCopyBytes)
+  kLogAppend,          // room taken in the log and filled (its bytes are in kCopyBytes); once per mutation
   kExactlyOnce,        // a mutation checked against, and recorded in, the completion table
   kCopyBytes,          // bytes moved by this CPU
   kCrcBytes,           // bytes checksummed by this CPU

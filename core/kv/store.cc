@@ -185,7 +185,7 @@ bool KvStore::append_mutation(const KvItemHeader& item, ConstBytes key, ConstByt
     at = put_keyed(at, EntryType::kObject, object, key, value);
   }
   put_keyed(at, EntryType::kCompletion, record, {}, {});
-  out.work(Work::kLogAppend, effect ? 2 : 1);
+  out.work(Work::kLogAppend);
   out.work(Work::kCopyBytes, bytes);
   out.work(Work::kCrcBytes, bytes);
   return true;

@@ -144,6 +144,7 @@ void Backup::on_write(Channel channel, std::uint64_t tag, const RpcMessage& mess
   }
   std::memcpy(memory(i).data() + request.offset, bytes.data(), bytes.size());
   buffers_[i].received += request.length;
+  out.work(Work::kRequest);
   out.work(Work::kReplicaUpdate);
   out.work(Work::kCopyBytes, bytes.size());
   answer(channel, tag, message, Status::kOk, out, Work::kMessageOut);
