@@ -24,15 +24,22 @@ class EventQueue {
  public:
   EventQueue() { heap_.reserve(1024); }
 
-  bool empty() const { return heap_.empty(); }
-  std::size_t size() const { return heap_.size(); }
+  bool empty() const { return size() == 0; }
+  std::size_t size() const { return heap_.size() - hollow_; }
   std::int64_t now() const { return now_; }          // time of the last event popped
   std::uint64_t popped() const { return popped_; }
-  std::int64_t next_time() const { return heap_.front().time; }  // not empty
+  std::int64_t next_time() {  // not empty
+    fill_root();
+    return heap_.front().time;
+  }
 
   void push(std::int64_t time, std::uint32_t kind, std::uint32_t what) {
     SLIP_CHECK(time >= now_, "event of kind {} at {} ps, now {} ps", kind, time, now_);
     const QueuedEvent event{time, next_sequence_++, kind, what};
+    if (hollow_ != 0) {
+      hollow_ = 0;
+      return sift_down(event);
+    }
     std::size_t hole = heap_.size();
     heap_.push_back(event);
     QueuedEvent* const heap = heap_.data();
@@ -47,10 +54,9 @@ class EventQueue {
 
   // Not empty.
   QueuedEvent pop() {
+    fill_root();
     const QueuedEvent first = heap_.front();
-    const QueuedEvent last = heap_.back();
-    heap_.pop_back();
-    if (!heap_.empty()) sift_down(last);
+    hollow_ = 1;
     now_ = first.time;
     ++popped_;
     return first;
@@ -66,6 +72,15 @@ class EventQueue {
   }
   static bool before(const QueuedEvent& a, const QueuedEvent& b) { return key(a) < key(b); }
 
+  void fill_root() {
+    if (hollow_ == 0) return;
+    hollow_ = 0;
+    const QueuedEvent last = heap_.back();
+    heap_.pop_back();
+    if (!heap_.empty()) sift_down(last);
+  }
+
+  // Puts an event into the hollow root, and from there to its place.
   void sift_down(const QueuedEvent event) {
     QueuedEvent* const heap = heap_.data();
     const std::size_t size = heap_.size();
@@ -91,6 +106,7 @@ class EventQueue {
   }
 
   std::vector<QueuedEvent> heap_;
+  std::size_t hollow_ = 0;  // 1: the root was popped and not yet replaced; most events push another one at once
   std::int64_t now_ = 0;
   std::uint64_t next_sequence_ = 0;
   std::uint64_t popped_ = 0;
