@@ -127,7 +127,7 @@ def applies(number, data):
     metrics = {name for group in data.groups for name in group.values}
     if compare.get("workload", next(iter(workloads))) not in workloads:
         return False
-    if compare["kind"] == "ratio" and compare.get("load") == "unloaded" and not any(alone(data, g) for g in data.groups):
+    if compare.get("load") == "unloaded" and not any(alone(data, group) for group in data.groups):
         return False
     if compare["kind"] == "ratio":
         return {compare["over"], compare["under"]} <= set(data.policies()) and compare["metric"] in metrics

@@ -110,10 +110,10 @@ def gain_words(data, found):
         words += f", for {formats.listed(sorted(operations))}s alone where the workload also reads"
     paragraphs = [words + "."]
     if results.lookup(data.spec, "workload.arrivals") in (None, "closed"):
-        paragraphs.append("The clients are a closed loop: each keeps a fixed number of requests outstanding, so that mean "
-                          "latency follows throughput, and the two gains are not independent.")
-    paragraphs.append("published: stated by the source itself. recalled, unverified: as readers of the paper recall it, a "
-                      "trend to look at and never a check. derived: worked out from published numbers.")
+        paragraphs.append("The clients are a closed loop: each keeps a fixed number of requests outstanding, so that "
+                          "mean latency follows throughput, and the two gains are not independent.")
+    paragraphs.append("published: stated by the source itself. recalled, unverified: as readers of the paper recall "
+                      "it, a trend to look at and never a check. derived: worked out from published numbers.")
     return "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
 
 

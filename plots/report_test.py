@@ -348,8 +348,8 @@ class GainTest(FolderTest):
 
 
     def test_unloaded_numbers_stand_only_beside_unloaded_runs_over_a_network(self):
-        # Given runs with one request outstanding, expect the read latency beside those of the simulator alone; given none,
-        # expect no unloaded number at all.
+        # Given runs with one request outstanding, expect the read latency beside those of the simulator alone; given
+        # none, expect no unloaded number at all.
         numbers = comparison.published()
         unloaded = [number for number in numbers if number.compare.get("load") == "unloaded"]
         read = next(number for number in unloaded if number.compare.get("operation") == "read")
