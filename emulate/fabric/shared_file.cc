@@ -42,21 +42,6 @@ struct flock whole_file(short type) {
 
 }  // namespace
 
-FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
-  if (this != &other) {
-    reset();
-    fd_ = other.release();
-  }
-  return *this;
-}
-
-int FileDescriptor::release() { return std::exchange(fd_, -1); }
-
-void FileDescriptor::reset() {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
-}
-
 std::shared_ptr<SharedFile> SharedFile::create(const std::string& path, std::size_t bytes) {
   const std::string fresh = path + ".new";
   ::unlink(fresh.c_str());

@@ -4,7 +4,7 @@
 #include <ctime>
 
 #include "core/base/check.h"
-#include "emulate/fabric/real_fabric.h"
+#include "emulate/fabric/wake_source.h"
 
 namespace slipstream::emulate {
 
