@@ -287,6 +287,12 @@ void add_sim_fields(std::vector<Field>& table) {
   table.push_back(number("sim.batch", Kind::kInteger, Scope::kSim, 1, 1024,
                          "run-to-completion: most events of one turn",
                          [](Experiment& e) -> std::uint32_t& { return e.sim.options.batch; }));
+  table.push_back(number("sim.warmup", Kind::kTime, Scope::kSim, 0, kHour,
+                         "replaces /warmup in the simulator, where time is dearer; 0 ns: it does not",
+                         [](Experiment& e) -> TimeNs& { return e.sim.warmup_ns; }));
+  table.push_back(number("sim.duration", Kind::kTime, Scope::kSim, 0, kHour,
+                         "replaces /duration in the simulator; 0 ns: it does not",
+                         [](Experiment& e) -> TimeNs& { return e.sim.duration_ns; }));
   table.push_back(number("sim.limit", Kind::kTime, Scope::kSim, 1e6, 24 * kHour,
                          "simulated time after which a run is given up",
                          [](Experiment& e) -> TimeNs& { return e.sim.options.limit_ns; }));

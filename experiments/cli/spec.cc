@@ -244,6 +244,11 @@ Point make_point(const Spec& spec, World world, const std::map<std::string, Json
   Point point;
   point.world = world;
   point.experiment = experiment_of(values);
+  if (world == World::kSim) {
+    ClusterOptions& cluster = point.experiment.cluster;
+    if (point.experiment.sim.warmup_ns > 0) cluster.warmup_ns = point.experiment.sim.warmup_ns;
+    if (point.experiment.sim.duration_ns > 0) cluster.duration_ns = point.experiment.sim.duration_ns;
+  }
   for (const Field& field : fields()) {
     if (concerns(field, world)) point.settings[field.path] = field.get(point.experiment);
   }

@@ -58,8 +58,7 @@ std::string cell(const PointSummary& point, std::string_view metric) {
   const auto found = point.metrics.find(std::string(metric));
   if (found == point.metrics.end()) return "-";
   const Series& series = found->second;
-  if (point.repeats < 2 || series.low == series.high) return format_short(series.median);
-  return fmt::format("{} ({}–{})", format_short(series.median), format_short(series.low), format_short(series.high));
+  return format_spread(series.median, series.low, series.high);
 }
 
 std::string cell_of_param(const PointSummary& point, const std::string& path) {

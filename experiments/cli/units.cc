@@ -110,22 +110,21 @@ std::string format_quantity(double value, Dimension dimension) {
   return fmt::format("{} {}", value / best->factor, best->name);
 }
 
-std::string format_short(double value) {
-  const double size = std::abs(value);
-  if (size == 0) return "0";
-  static constexpr std::array<std::pair<double, std::string_view>, 3> kScales = {
-      {{kGiga, " G"}, {kMega, " M"}, {1e4, " k"}}};
-  for (const auto& [from, suffix] : kScales) {
-    if (size >= from) {
-      const double scaled = value / (from == 1e4 ? kKilo : from);
-      const int decimals = std::abs(scaled) >= 100 ? 0 : std::abs(scaled) >= 10 ? 1 : 2;
-      return fmt::format("{:.{}f}{}", scaled, decimals, suffix);
-    }
-  }
-  if (size >= 100) return fmt::format("{:.0f}", value);
-  if (size >= 10) return fmt::format("{:.1f}", value);
-  if (size >= 0.01) return fmt::format("{:.2f}", value);
-  return fmt::format("{:.2g}", value);
+std::string format_short(double value) { return format_spread(value, value, value); }
+
+std::string format_spread(double median, double low, double high) {
+  const double size = std::abs(median);
+  const double scale = size >= kGiga ? kGiga : size >= kMega ? kMega : size >= 1e4 ? kKilo : 1;
+  const std::string_view suffix = scale == kGiga ? " G" : scale == kMega ? " M" : scale == kKilo ? " k" : "";
+  const double scaled = size / scale;
+  const int decimals = scaled == 0 || scaled >= 100 ? 0 : scaled >= 10 ? 1 : 2;
+  const auto text = [&](double value) {
+    if (value != 0 && std::abs(value) < 0.01) return fmt::format("{:.2g}", value);
+    return value == 0 ? std::string("0") : fmt::format("{:.{}f}", value / scale, decimals);
+  };
+  std::string spread = text(median) + std::string(suffix);
+  if (text(low) != text(high)) spread += fmt::format(" ({}–{})", text(low), text(high));
+  return spread;
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {

@@ -27,6 +27,8 @@ std::string format_quantity(double value, Dimension dimension);
 
 // For tables: about three digits, thousands as k, M, G ("1.23 M"), or the plain number when it is small.
 std::string format_short(double value);
+// "1.62 M (1.58–1.71)", without the brackets when they would say nothing.
+std::string format_spread(double median, double low, double high);
 
 // The candidate nearest to `word` by edits, when it is near enough to be meant; empty otherwise.
 template <typename Names>
