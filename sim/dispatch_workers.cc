@@ -29,60 +29,70 @@ TimePs DispatchWorkers::occupy_dispatch(TimePs cost) {
 
 void DispatchWorkers::arrived() {
   Ring<Event>& inbox = host_.network().inbox(host_.id());
-  for (; !inbox.empty(); inbox.pop()) take(inbox.front());
+  while (!inbox.empty()) {
+    const Event event = inbox.front();
+    inbox.pop();
+    take(event);
+  }
   Ring<Event>& stored = host_.storage().inbox();
-  for (; !stored.empty(); stored.pop()) take(stored.front());
+  while (!stored.empty()) {
+    const Event event = stored.front();
+    stored.pop();
+    take(event);
+  }
 }
 
 void DispatchWorkers::take(const Event& event) {
   switch (event.kind) {
     case EventKind::kMessage: {
-      const TimePs taken = occupy_dispatch(hw_.cpu_message_in);
-      if (event.is_answer) return enqueue(served_, taken, event, Happening::kServed);
-      return enqueue(handed_, taken + hw_.cpu_hand_off, event, Happening::kHandedOver);
+      if (event.is_answer) return take_itself(event, hw_.cpu_message_in);
+      Ring<Timed>& requests = is_client(event.peer) ? from_clients_ : from_servers_;
+      requests.push({occupy_dispatch(hw_.cpu_message_in) + hw_.cpu_hand_off, event});
+      if (requests.size() == 1) arm_workers();
+      return;
     }
     case EventKind::kDown:
-    case EventKind::kRevoked:
-      channel_died(event.channel);
-      return enqueue(served_, occupy_dispatch(0), event, Happening::kServed);
+    case EventKind::kRevoked: channel_died(event.channel); return take_itself(event, 0);
     case EventKind::kConnected:
     case EventKind::kGranted:
-    case EventKind::kWithdrawn: return enqueue(served_, occupy_dispatch(0), event, Happening::kServed);
-    default: return enqueue(served_, occupy_dispatch(hw_.cpu_completion), event, Happening::kServed);
+    case EventKind::kWithdrawn: return take_itself(event, 0);
+    default: return take_itself(event, hw_.cpu_completion);
   }
 }
 
-void DispatchWorkers::enqueue(Ring<Timed>& ring, TimePs time, const Event& event, Happening kind) {
-  if (ring.empty()) push(time, kind, index(host_.id()));
-  ring.push({time, event});
-}
-
-Event DispatchWorkers::dequeue(Ring<Timed>& ring, Happening kind) {
-  const Event event = ring.front().event;
-  ring.pop();
-  if (!ring.empty()) push(ring.front().time, kind, index(host_.id()));
-  return event;
+void DispatchWorkers::take_itself(const Event& event, TimePs cost) {
+  const bool idle = dispatch_free_ <= host_.queue().now() && served_.empty();
+  const TimePs taken = occupy_dispatch(cost);
+  if (idle) {
+    turn_on_dispatch({&event, 1}, taken);
+    host_.network().release(event);
+    return;
+  }
+  if (served_.empty()) push(taken, Happening::kServed, index(host_.id()));
+  served_.push({taken, event});
 }
 
 void DispatchWorkers::served() {
-  const Event event = dequeue(served_, Happening::kServed);
-  turn_on_dispatch({&event, 1});
-  host_.network().release(event);
+  const Timed served = served_.front();
+  served_.pop();
+  if (!served_.empty()) push(served_.front().time, Happening::kServed, index(host_.id()));
+  turn_on_dispatch({&served.event, 1}, served.time);
+  host_.network().release(served.event);
 }
 
 void DispatchWorkers::alarm() {
   host_.rang();
   if (host_.deadline() <= host_.queue().now()) {
-    turn_on_dispatch({});
+    turn_on_dispatch({}, host_.queue().now());
   } else {
     host_.arm(host_.deadline());
   }
 }
 
-void DispatchWorkers::turn_on_dispatch(std::span<const Event> events) {
+void DispatchWorkers::turn_on_dispatch(std::span<const Event> events, TimePs start) {
   host_.step(events, context_);
-  post_ops(0);
-  host_.finish(host_.queue().now() + host_.outbox().compute_ps());
+  post_ops(start, 0);
+  host_.finish(start + host_.outbox().compute_ps());
   rearm();
 }
 
@@ -91,29 +101,58 @@ void DispatchWorkers::rearm() {
   if (deadline != kPsNever) host_.arm(std::max(deadline, host_.queue().now() + hw_.cpu_idle_turn));
 }
 
-void DispatchWorkers::handed_over() {
-  const Event event = dequeue(handed_, Happening::kHandedOver);
-  const bool client = is_client(event.peer);
-  Ring<Event>& waiting = client ? from_clients_ : from_servers_;
-  Worker* const worker = waiting.empty() ? free_worker(client) : nullptr;
-  if (worker != nullptr) return turn_on_worker(*worker, event);
-  ++host_.use.queued;
-  waiting.push(event);
-  wake_for_waiting();
+std::size_t DispatchWorkers::kept_for_servers() const {
+  return waiting_ == Waiting::kSpin && workers_.size() > 1 ? 1 : 0;
 }
 
-// A worker that a request which is here now can start on: it has been free for the length of a hand-off.
-DispatchWorkers::Worker* DispatchWorkers::free_worker(bool for_client) {
+// Starts the first request when it is here and more than `kept` workers are ready: free for the length of a hand-off.
+bool DispatchWorkers::serve(Ring<Timed>& requests, std::size_t kept) {
   const TimePs now = host_.queue().now();
+  if (requests.empty() || requests.front().time > now) return false;
   Worker* found = nullptr;
-  std::size_t free = 0;
+  std::size_t ready = 0;
   for (Worker& worker : workers_) {
     if (worker.waiting || worker.free_at + hw_.cpu_hand_off > now) continue;
-    ++free;
+    ++ready;
     if (found == nullptr) found = &worker;
   }
-  const std::size_t kept = for_client && waiting_ == Waiting::kSpin && workers_.size() > 1 ? 1 : 0;
-  return free > kept ? found : nullptr;
+  if (ready <= kept) return false;
+  const Timed request = requests.front();
+  requests.pop();
+  if (request.time < now) ++host_.use.queued;
+  turn_on_worker(*found, request.event);
+  return true;
+}
+
+// When serve() may succeed next, as far as is known now; kPsNever: when a spinning worker is released.
+TimePs DispatchWorkers::next_start(const Ring<Timed>& requests, std::size_t kept) {
+  if (requests.empty()) return kPsNever;
+  const TimePs now = host_.queue().now();
+  std::size_t ready = 0;
+  TimePs next = kPsNever;
+  for (const Worker& worker : workers_) {
+    if (worker.waiting) continue;
+    const TimePs at = worker.free_at + hw_.cpu_hand_off;
+    ready += at <= now;
+    if (at > now) next = std::min(next, at);
+  }
+  if (ready > kept) next = now;
+  return next == kPsNever ? kPsNever : std::max(next, requests.front().time);
+}
+
+void DispatchWorkers::arm_workers() {
+  const TimePs next = std::min(next_start(from_servers_, 0), next_start(from_clients_, kept_for_servers()));
+  if (next >= wake_at_) return;
+  wake_at_ = next;
+  push(next, Happening::kWorkers, index(host_.id()));
+}
+
+void DispatchWorkers::workers_wake() {
+  if (wake_at_ != host_.queue().now()) return;  // an earlier one came in between
+  while (serve(from_servers_, 0) || serve(from_clients_, kept_for_servers())) {
+  }
+  wake_at_ = kPsNever;
+  arm_workers();
 }
 
 void DispatchWorkers::turn_on_worker(Worker& worker, const Event& event) {
@@ -134,58 +173,20 @@ void DispatchWorkers::turn_on_worker(Worker& worker, const Event& event) {
     worker.free_at += hw_.cpu_context_switch;
     host_.use.workers += hw_.cpu_context_switch;
   }
-  post_ops(event.tag);
+  post_ops(now, event.tag);
   host_.finish(now + compute);
   host_.network().release(event);
   rearm();
-  wake_for_waiting();
-}
-
-void DispatchWorkers::worker_free() {
-  if (wake_at_ != host_.queue().now()) return;  // an earlier one came in between
-  wake_at_ = kPsNever;
-  offer_waiting();
-}
-
-void DispatchWorkers::offer_waiting() {
-  while (!from_servers_.empty()) {
-    Worker* const worker = free_worker(false);
-    if (worker == nullptr) break;
-    const Event event = from_servers_.front();
-    from_servers_.pop();
-    turn_on_worker(*worker, event);
-  }
-  while (!from_clients_.empty()) {
-    Worker* const worker = free_worker(true);
-    if (worker == nullptr) break;
-    const Event event = from_clients_.front();
-    from_clients_.pop();
-    turn_on_worker(*worker, event);
-  }
-  wake_for_waiting();
-}
-
-void DispatchWorkers::wake_for_waiting() {
-  if (from_servers_.empty() && from_clients_.empty()) return;
-  const TimePs now = host_.queue().now();
-  TimePs next = kPsNever;
-  for (const Worker& worker : workers_) {
-    const TimePs at = worker.free_at + hw_.cpu_hand_off;
-    if (!worker.waiting && at > now) next = std::min(next, at);
-  }
-  if (next >= wake_at_) return;
-  wake_at_ = next;
-  push(next, Happening::kWorkerFree, index(host_.id()));
 }
 
 // `own_tag`: of the request whose worker takes this turn; 0 on the dispatch core.
-void DispatchWorkers::post_ops(std::uint64_t own_tag) {
+void DispatchWorkers::post_ops(TimePs start, std::uint64_t own_tag) {
   Network& network = host_.network();
   TransferId first = kNone;
   TransferId last = kNone;
   TimePs group = 0;
   for (const Op& op : host_.outbox().ops()) {
-    TimePs ready = ready_time(op, own_tag);
+    TimePs ready = ready_time(op, start, own_tag);
     const TransferId id = network.prepare(host_.id(), op);
     if (id == kNone) continue;
     TimePs& order = network.last_ready(id);
@@ -203,8 +204,8 @@ void DispatchWorkers::post_ops(std::uint64_t own_tag) {
   if (first != kNone) push(group, Happening::kOpsReady, first);
 }
 
-TimePs DispatchWorkers::ready_time(const Op& op, std::uint64_t own_tag) {
-  const TimePs computed = host_.queue().now() + op.compute_ps;
+TimePs DispatchWorkers::ready_time(const Op& op, TimePs start, std::uint64_t own_tag) {
+  const TimePs computed = start + op.compute_ps;
   if (op.answers == 0) return computed;
   if (op.answers == own_tag) return computed + hw_.cpu_hand_off;
   answer_appears(op.answers, computed);
@@ -217,7 +218,7 @@ void DispatchWorkers::answer_appears(std::uint64_t tag, TimePs time) {
     worker.waiting = false;
     host_.use.waiting += std::max<TimePs>(time - worker.since, 0);
     worker.free_at = std::max(worker.since, time);
-    wake_for_waiting();
+    arm_workers();
     return;
   }
 }
@@ -230,7 +231,7 @@ void DispatchWorkers::channel_died(Channel channel) {
     host_.use.waiting += std::max<TimePs>(now - worker.since, 0);
     worker.free_at = std::max(worker.since, now);
   }
-  wake_for_waiting();
+  arm_workers();
 }
 
 void DispatchWorkers::ops_ready(TransferId first) {

@@ -11,8 +11,8 @@
 // - A worker whose turn did not answer its request spins until an op with that answer's tag appears in a later turn, and is
 //   free when that op is. When it yields instead, it is free a context switch after its turn, and the answer is later by
 //   a context switch.
-// - Answers, acknowledgements, deadlines and storage events are turns of their own, one event each, at the time the
-//   dispatch core has taken them. Their computation delays their own ops but does not occupy the dispatch core: it is
+// - Answers, acknowledgements, deadlines and storage events are turns of their own, one event each, when the dispatch core
+//   has taken them (an idle one takes the turn at the arrival, and its ops wait for the price of taking). Their computation delays their own ops but does not occupy the dispatch core: it is
 //   the waiting worker that does it.
 // - Ops of one channel keep the order of the turns that made them, also when a later turn's computation ends earlier.
 // - Requests wait in two queues, those of servers first. While workers spin, the last free worker is kept for servers:
@@ -37,12 +37,11 @@ class DispatchWorkers {
   // What the Outbox of such a node prices: computation only.
   static CostTable compute_costs(const HardwareProfile& hardware);
 
-  void start() { turn_on_dispatch({}); }
+  void start() { turn_on_dispatch({}, host_.queue().now()); }
   void arrived();                     // something is in the inboxes
   void alarm();                       // Happening::kAlarm
   void served();                      // Happening::kServed
-  void handed_over();                 // Happening::kHandedOver
-  void worker_free();                 // Happening::kWorkerFree
+  void workers_wake();                // Happening::kWorkers
   void ops_ready(TransferId first);   // Happening::kOpsReady
 
  private:
@@ -60,15 +59,15 @@ class DispatchWorkers {
 
   TimePs occupy_dispatch(TimePs cost);
   void take(const Event& event);
-  void enqueue(Ring<Timed>& ring, TimePs time, const Event& event, Happening kind);
-  Event dequeue(Ring<Timed>& ring, Happening kind);
-  void turn_on_dispatch(std::span<const Event> events);
+  void take_itself(const Event& event, TimePs cost);
+  void turn_on_dispatch(std::span<const Event> events, TimePs start);
   void turn_on_worker(Worker& worker, const Event& event);
-  Worker* free_worker(bool for_client);
-  void offer_waiting();
-  void wake_for_waiting();
-  void post_ops(std::uint64_t own_tag);
-  TimePs ready_time(const Op& op, std::uint64_t own_tag);
+  bool serve(Ring<Timed>& requests, std::size_t kept);
+  TimePs next_start(const Ring<Timed>& requests, std::size_t kept);
+  void arm_workers();
+  std::size_t kept_for_servers() const;
+  void post_ops(TimePs start, std::uint64_t own_tag);
+  TimePs ready_time(const Op& op, TimePs start, std::uint64_t own_tag);
   void answer_appears(std::uint64_t tag, TimePs time);
   void channel_died(Channel channel);
   void rearm();
@@ -85,10 +84,9 @@ class DispatchWorkers {
   TimePs dispatch_free_ = 0;
   std::vector<Worker> workers_;
   Ring<Timed> served_;          // taken by the dispatch core, to be handled by it
-  Ring<Timed> handed_;          // on their way to a worker
-  Ring<Event> from_servers_;    // wait for a worker
-  Ring<Event> from_clients_;
-  TimePs wake_at_ = kPsNever;   // a kWorkerFree is in the queue for then
+  Ring<Timed> from_servers_;    // requests, and when each reaches the workers
+  Ring<Timed> from_clients_;
+  TimePs wake_at_ = kPsNever;   // a kWorkers is in the queue for then
 };
 
 }  // namespace slipstream::sim

@@ -17,8 +17,7 @@ enum class Happening : std::uint32_t {
   kAlarm,         // node: its deadline
   kTurn,          // node: its core is free and something waits
   kServed,        // node: the dispatch core has taken an event that it handles itself
-  kHandedOver,    // node: a request reaches the workers
-  kWorkerFree,    // node: a worker can take the request that waits
+  kWorkers,       // node: a request and a worker for it may be ready
   kOpsReady,      // transfer: first of a list of ops, which the dispatch core is now to post
 };
 

@@ -126,8 +126,7 @@ World::Machine* World::carry_out(const QueuedEvent& event) {
     case Happening::kAlarm: at.alarm(); break;
     case Happening::kTurn: at.loop->turn(); break;
     case Happening::kServed: at.workers->served(); break;
-    case Happening::kHandedOver: at.workers->handed_over(); break;
-    case Happening::kWorkerFree: at.workers->worker_free(); break;
+    case Happening::kWorkers: at.workers->workers_wake(); break;
     default: SLIP_CHECK(false, "event of kind {}", event.kind);
   }
   return &at;
