@@ -39,10 +39,10 @@ int run_node(const RunPlan& plan, const EmulateOptions& options, const std::stri
              Listeners& listeners, Clock& clock, SharedRun& shared) {
   const ChildFiles files = child_files(run_directory, id);
   const std::uint32_t cores = usable_cores();
-  std::optional<Pin> pin;
-  if (options.pin) pin.emplace(index(id));
   const Assembly assembly = assemble(plan, options, run_directory, id, listeners);
   listeners.close_all();
+  std::optional<Pin> pin;  // the loop's thread alone, not the storage's
+  if (options.pin) pin.emplace(index(id));
   shared.ready.fetch_add(1);
   if (!wait_for_go(shared)) return kChildStopped;
   clock.restart_at(shared.origin.load());

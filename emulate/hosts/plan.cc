@@ -3,7 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <stdexcept>
+#include <filesystem>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -45,7 +46,7 @@ Seat Assembly::seat(const RunPlan& plan, NodeId id) const {
   seat.node = node.get();
   seat.fabric = fabric.get();
   seat.storage = storage.get();
-  seat.storage_wake = storage_wake;
+  seat.storage_wake = storage.get();
   seat.ends_run = id == plan.ends_run;
   return seat;
 }
@@ -65,6 +66,13 @@ Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const std:
     tcp.listener = listeners.take(id);
     made.fabric = make_tcp_fabric(tcp);
   }
+  FileStorageOptions files;
+  const std::string parent = options.storage_directory.empty() ? run_directory + "/storage" : options.storage_directory;
+  std::error_code ignored;  // what cannot be made is told by the storage
+  std::filesystem::create_directories(parent, ignored);
+  files.directory = fmt::format("{}/node-{}", parent, index(id));
+  files.synchronize = options.synchronize_storage;
+  made.storage = make_file_storage(files);
   made.node = plan.make(id, *made.fabric);
   return made;
 }

@@ -9,11 +9,11 @@
 
 #include "core/node/cluster.h"
 #include "core/node/report.h"
-#include "core/storage/storage.h"
 #include "emulate/fabric/real_fabric.h"
 #include "emulate/hosts/options.h"
 #include "emulate/loop/cpu_meter.h"
 #include "emulate/loop/loop.h"
+#include "emulate/storage/file_storage.h"
 
 namespace slipstream::emulate {
 
@@ -52,8 +52,7 @@ class Listeners {
 // A node with what it stands on, in the order in which it must be taken down again (last member first).
 struct Assembly {
   std::unique_ptr<RealFabric> fabric;
-  std::unique_ptr<Storage> storage;
-  WakeSource* storage_wake = nullptr;
+  std::unique_ptr<RealStorage> storage;
   std::unique_ptr<Node> node;
 
   Seat seat(const RunPlan& plan, NodeId id) const;

@@ -1,0 +1,81 @@
+// The real nodes, for real: every fabric, every kind of host, both policies that replicate.
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+
+#include "emulate/hosts/options.h"
+
+namespace slipstream::emulate {
+namespace {
+
+struct Case {
+  FabricKind fabric = FabricKind::kShm;
+  HostKind hosts = HostKind::kPacked;
+  Policy policy = Policy::kTailwind;
+};
+
+struct Cluster : testing::TestWithParam<Case> {
+  ClusterOptions cluster;
+  EmulateOptions options;
+
+  Cluster() {
+    cluster.log.segment_bytes = 256 * kKiB;  // so that segments are rolled, closed and stored
+    cluster.log.memory_bytes = 64 * kMiB;
+    cluster.replication.policy = GetParam().policy;
+    cluster.workload.records = 1000;
+    cluster.workload.reads = 500;
+    cluster.workload.updates = 500;
+    cluster.warmup_ns = 20 * kMillisecond;
+    cluster.duration_ns = 100 * kMillisecond;
+    options.fabric = GetParam().fabric;
+    options.hosts = GetParam().hosts;
+    options.loops = 2;
+  }
+};
+
+double value_of(const std::vector<Metric>& metrics, const std::string& name) {
+  for (const Metric& metric : metrics) {
+    if (metric.name == name) return metric.value;
+  }
+  ADD_FAILURE() << "no metric " << name;
+  return -1;
+}
+
+TEST_P(Cluster, AnswersItsClientsAndReportsWhatItDid) {
+  const RunResult result = run_emulated(cluster, options);
+  ASSERT_EQ(result.trouble, "");
+  ASSERT_EQ(result.reports.size(), node_count(cluster));
+  // expect operations, all of them right
+  const ClientStats& client = result.reports.back().client;
+  EXPECT_GT(client.completed, 0u);
+  EXPECT_EQ(client.failed, 0u);
+  EXPECT_EQ(client.wrong, 0u);
+  // expect that a write of tailwind costs the backups no message, no copy and no turn, and one of rpc all of these
+  Ledger all;
+  for (const NodeReport& report : result.reports) all += report.ledger;
+  EXPECT_GT(all.get(Role::kPrimary, Work::kMutation), 0u);
+  const bool is_rpc = GetParam().policy == Policy::kRpc;
+  for (const Work work : {Work::kMessageIn, Work::kMessageOut, Work::kCopyBytes, Work::kTurn}) {
+    EXPECT_EQ(all.get(Role::kBackup, work) > 0, is_rpc) << name(work);
+  }
+  EXPECT_EQ(all.get(Role::kPrimary, Work::kPostWrite) > 0, !is_rpc);
+  EXPECT_GT(value_of(summarize(cluster, result.reports), "throughput_ops_per_s"), 0);
+  EXPECT_GT(value_of(summarize(cluster, result.reports), "primary_cpu_ns_per_op"), 0);
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const FabricKind fabric : {FabricKind::kShm, FabricKind::kTcp}) {
+    for (const HostKind hosts : {HostKind::kPacked, HostKind::kProcesses}) {
+      for (const Policy policy : {Policy::kRpc, Policy::kTailwind}) cases.push_back({fabric, hosts, policy});
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Everywhere, Cluster, testing::ValuesIn(all_cases()), [](const auto& it) {
+  return fmt::format("{}_{}_{}", name(it.param.fabric), name(it.param.hosts), name(it.param.policy));
+});
+
+}  // namespace
+}  // namespace slipstream::emulate
