@@ -13,7 +13,7 @@ def digits(value, significant=3):
     magnitude = math.floor(math.log10(abs(value)))
     decimals = max(0, significant - 1 - magnitude)
     if decimals > 6:
-        return f"{value:.2g}"
+        return f"{value:.{decimals - 1}f}" if decimals < 9 else f"{value:.1e}"
     text = f"{value:,.{decimals}f}"
     if decimals and len(text.replace(",", "").replace(".", "").lstrip("-0")) > significant:
         text = f"{value:,.{decimals - 1}f}"

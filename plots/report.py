@@ -127,7 +127,7 @@ def expectations(data):
         outcome = str(claim.get("outcome", "not checked"))
         kind = {"holds": "held", "fails": "failed"}.get(outcome)
         mark = f'<span class="{kind}">{escape(outcome)}</span>' if kind else escape(outcome)
-        rows.append([escape(claim.get("claim", "")), mark, escape(claim.get("found", "–"))])
+        rows.append([escape(claim.get("claim", "")), mark, escape(str(claim.get("found", "–")).removeprefix("found "))])
     columns = [tables.Column("claim", long=True), tables.Column("outcome", text=True),
                tables.Column("found", long=True)]
     return '<h2 id="claims">Expectations</h2>\n' + tables.table("Claims of the spec", columns, rows)
@@ -154,8 +154,11 @@ def point_tables(data):
              "<p>Median over the repeats, beneath it the least and the largest. A plain 0 is exactly zero.</p>"]
     folded = []
     for (world, place), groups in places.items():
-        parts.append(tables.points(data, groups, f"{place} ({groups[0].grade})"))
-        folded.append(tables.all_metrics(data, groups, f"Every metric, {place} ({groups[0].grade})"))
+        where = f"{place} ({groups[0].grade})"
+        parts.append(tables.points(data, groups, tables.SERVICE, f"Service, {where}"))
+        parts.append(tables.points(data, groups, tables.COST, f"Cost, {where}"))
+        parts.append(tables.points(data, groups, tables.CORES, f"Cores of a server, {where}"))
+        folded.append(tables.all_metrics(data, groups, f"Every metric, {where}"))
     parts.append("<details><summary>Every metric</summary>" + "\n".join(folded) + "</details>")
     return "\n".join(parts)
 

@@ -161,7 +161,8 @@ class ReadingTest(FolderTest):
 
     def test_numbers_keep_three_digits(self):
         for value, text in ((0, "0"), (1234567.0, "1,234,567"), (123.4, "123"), (12.34, "12.3"), (1.234, "1.23"),
-                            (0.01234, "0.0123"), (9.999, "10.0"), (0.00012, "0.000120"), (float("nan"), "–")):
+                            (0.01234, "0.0123"), (9.999, "10.0"), (0.00012, "0.000120"), (0.0000512, "0.000051"),
+                            (1.2e-9, "1.2e-09"), (float("nan"), "–")):
             self.assertEqual(formats.digits(value), text)
         self.assertEqual([formats.rate(value) for value in (2.345e6, 412000.0, 12.0)], ["2.35 M", "412 k", "12.0"])
 
@@ -381,8 +382,9 @@ class ReportTest(FolderTest):
         rows = Page(PLAIN).rows
         for group in data.groups:
             wanted = [group.workload, str(group.params["workload.outstanding"]), group.policy]
-            throughput = formats.digits(group.median("throughput_ops_per_s") / 1e6)
-            self.assertTrue(any(row[:3] == wanted and throughput in row for row in rows), wanted + [throughput])
+            for value in (group.median("throughput_ops_per_s") / 1e6, group.median("backup_copied_bytes_per_op")):
+                text = formats.digits(value)
+                self.assertTrue(any(row[:3] == wanted and text in row for row in rows), wanted + [text])
 
     def test_has_each_figure_with_words_for_those_who_do_not_see_it(self):
         data = results.load(self.folder)
@@ -447,6 +449,14 @@ class ReportTest(FolderTest):
         with open(os.path.join(self.folder, "points.jsonl"), "a", encoding="utf-8") as file:
             file.write('{"point": "00')
         self.assertIn("The last line of points.jsonl is incomplete", self.report())
+
+    def test_says_what_the_spec_asks_for_and_is_not_there(self):
+        self.rewrite(lambda line: line["world"] == "sim"
+                     and (line["repeat"], line["params"]["workload.outstanding"]) != (1, 8))
+        text = self.report()
+        self.assertIn("No point of the world emulate is here", text)
+        self.assertIn("4 of 12 settings have fewer than the 2 repeats", text)
+        self.assertNotIn("fewer than", PLAIN)
 
     def test_claims_never_checked_are_not_told_as_held(self):
         os.remove(os.path.join(self.folder, "expect.json"))

@@ -328,6 +328,21 @@ def histogram(data, group, operation=""):
     return merged if merged.count else None
 
 
+def missing(spec, groups):
+    """What the spec asks for and the folder does not hold, in words."""
+    found = []
+    for world in spec.get("worlds") or []:
+        if not any(group.world == world for group in groups):
+            found.append(f"No point of the world {world} is here, though the spec asks for it: its runs failed or were not "
+                         "made.")
+    repeats = spec.get("repeats") or 1
+    short_of = sum(len(group.repeats) < repeats for group in groups)
+    if short_of:
+        found.append(f"{short_of} of {len(groups)} settings have fewer than the {repeats} repeats of the spec: the run is "
+                     "not complete.")
+    return found
+
+
 def load(folder):
     if not os.path.isdir(folder):
         raise ResultsError(f"{folder}: no such folder; give the folder that `./slipstream run` named")
@@ -342,9 +357,7 @@ def load(folder):
     hardware = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "hardware", "*.json"))):
         hardware[os.path.splitext(os.path.basename(path))[0]] = read_json(path, required=True)
-    repeats = {len(group.repeats) for group in groups}
-    if len(repeats) > 1:
-        notes.append(f"Settings have between {min(repeats)} and {max(repeats)} repeats: the run is not complete.")
+    notes += missing(spec, groups)
     return Results(folder=folder, spec=spec, environment=environment, groups=groups,
                    timing=read_lines(os.path.join(folder, "timing.jsonl"), notes), expectations=expect,
                    hardware=hardware, notes=notes, points=points)

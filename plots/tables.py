@@ -7,7 +7,7 @@ import results
 from style import escape
 
 # (metric, heading, unit). Rates get their prefix from the column's largest value.
-COLUMNS = [
+SERVICE = [
     ("throughput_ops_per_s", "throughput", "ops/s"),
     ("latency_us_p50", "latency p50", "us"),
     ("latency_us_p99", "latency p99", "us"),
@@ -16,6 +16,8 @@ COLUMNS = [
     ("read_latency_us_p99", "read p99", "us"),
     ("update_latency_us_p50", "update p50", "us"),
     ("update_latency_us_p99", "update p99", "us"),
+]
+COST = [
     ("client_cpu_ns_per_op", "CPU client", "ns/op"),
     ("primary_cpu_ns_per_op", "CPU primary", "ns/op"),
     ("backup_cpu_ns_per_op", "CPU backups", "ns/op"),
@@ -26,6 +28,11 @@ COLUMNS = [
     ("backup_control_messages_per_op", "opens and closes", "messages/write"),
     ("network_bytes_per_op", "network", "B/op"),
     ("joules_per_op", "energy", "J/op"),
+]
+CORES = [
+    ("dispatch_busy_ratio", "dispatch core busy", "share of time"),
+    ("workers_busy_ratio", "workers busy", "share of time"),
+    ("workers_waiting_ratio", "workers waiting", "share of time"),
 ]
 
 SHORT = 12  # rows of a table that is kept on one page when printed
@@ -79,12 +86,14 @@ def setting_paths(data, groups):
     return paths + [results.POLICY]
 
 
-def points(data, facet_groups, caption):
-    """One row a setting: the metrics of `COLUMNS` that were measured."""
+def points(data, facet_groups, metrics, caption):
+    """One row a setting: those of `metrics` that were measured; "" when none was."""
     paths = setting_paths(data, facet_groups)
     mixed = any(results.write_operation([group]) for group in facet_groups)
-    present = [column for column in COLUMNS if any(group.stat(column[0]) for group in facet_groups)
+    present = [column for column in metrics if any(group.stat(column[0]) for group in facet_groups)
                and (mixed or not column[0].startswith(("read_", "update_")))]
+    if not present:
+        return ""
     columns = [Column(results.short(path), text=True) for path in paths]
     scales = {}
     for metric, heading, unit in present:
