@@ -333,13 +333,13 @@ def missing(spec, groups):
     found = []
     for world in spec.get("worlds") or []:
         if not any(group.world == world for group in groups):
-            found.append(f"No point of the world {world} is here, though the spec asks for it: its runs failed or were not "
-                         "made.")
+            found.append(f"No point of the world {world} is here, though the spec asks for it: its runs failed or "
+                         "were not made.")
     repeats = spec.get("repeats") or 1
     short_of = sum(len(group.repeats) < repeats for group in groups)
     if short_of:
-        found.append(f"{short_of} of {len(groups)} settings have fewer than the {repeats} repeats of the spec: the run is "
-                     "not complete.")
+        found.append(f"{short_of} of {len(groups)} settings have fewer than the {repeats} repeats of the spec: the run "
+                     "is not complete.")
     return found
 
 
