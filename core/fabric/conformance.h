@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,10 @@ struct FabricCase {
 // Every case, over the fabrics that `make` makes.
 std::vector<FabricCase> fabric_conformance(const MakeFabricBench& make);
 
+// The same through a FaultyFabric without faults, and what its faults must look like.
+std::vector<FabricCase> faulty_conformance(const MakeFabricBench& make);
+
+inline void PrintTo(const FabricCase& c, std::ostream* out) { *out << c.name; }
 inline std::string case_name(const testing::TestParamInfo<FabricCase>& info) { return info.param.name; }
 
 class FabricConformance : public testing::TestWithParam<FabricCase> {};

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct StorageCase {
 
 std::vector<StorageCase> storage_conformance(const MakeStorageBench& make);
 
+inline void PrintTo(const StorageCase& c, std::ostream* out) { *out << c.name; }
 inline std::string storage_case_name(const testing::TestParamInfo<StorageCase>& info) { return info.param.name; }
 
 class StorageConformance : public testing::TestWithParam<StorageCase> {};

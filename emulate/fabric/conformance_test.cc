@@ -73,6 +73,8 @@ INSTANTIATE_TEST_SUITE_P(Shm, FabricConformance, testing::ValuesIn(fabric_confor
 INSTANTIATE_TEST_SUITE_P(ShmSmallRings, FabricConformance, testing::ValuesIn(fabric_conformance(shm_small_rings)),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Tcp, FabricConformance, testing::ValuesIn(fabric_conformance(tcp)), case_name);
+INSTANTIATE_TEST_SUITE_P(ShmFaulty, FabricConformance, testing::ValuesIn(faulty_conformance(shm)), case_name);
+INSTANTIATE_TEST_SUITE_P(TcpFaulty, FabricConformance, testing::ValuesIn(faulty_conformance(tcp)), case_name);
 
 }  // namespace
 }  // namespace slipstream::emulate

@@ -1,0 +1,247 @@
+// Conformance of the fault-injecting wrapper over any fabric: transparent without faults; each fault is what it says.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/fabric/conformance_stage.h"
+#include "core/fabric/faulty_fabric.h"
+
+namespace slipstream {
+
+namespace {
+
+using conformance::Link;
+using conformance::Player;
+using conformance::Stage;
+using conformance::fill;
+using conformance::pattern;
+using conformance::text;
+
+// Wraps every fabric of another bench; node 0 fails as asked, or every node.
+class FaultyBench : public FabricBench {
+ public:
+  FaultyBench(const MakeFabricBench& make, const FaultyOptions& options, std::uint16_t nodes, std::uint16_t failing)
+      : inner_(make(nodes)) {
+    for (std::uint16_t i = 0; i < nodes; ++i) {
+      const NodeId node{i};
+      fabrics_.push_back(
+          std::make_unique<FaultyFabric>(inner_->fabric(node), i < failing ? options : FaultyOptions{}, node));
+    }
+  }
+  Fabric& fabric(NodeId node) override { return *fabrics_[index(node)]; }
+  void pump() override { inner_->pump(); }
+  bool kill(NodeId node) override { return inner_->kill(node); }
+
+ private:
+  std::unique_ptr<FabricBench> inner_;
+  std::vector<std::unique_ptr<FaultyFabric>> fabrics_;
+};
+
+MakeFabricBench with(const MakeFabricBench& make, const FaultyOptions& options, std::uint16_t failing) {
+  return [make, options, failing](std::uint16_t nodes) {
+    return std::make_unique<FaultyBench>(make, options, nodes, failing);
+  };
+}
+
+// Sends messages from a sound node 1 to a failing node 0, all acknowledged; returns what node 0 saw of them.
+std::vector<conformance::Seen> receive_with(const MakeFabricBench& make, const FaultyOptions& options,
+                                            std::size_t at_least) {
+  Stage stage(with(make, options, 1), 2);
+  const Link link = stage.connect(stage[1], stage[0]);
+  for (Ticket i = 1; i <= 600; ++i) stage[1].send(link.near, "message " + std::to_string(i), i);
+  EXPECT_TRUE(stage.until([&] {
+    return stage[1].acked(link.near) == 600 && stage[0].count(EventKind::kMessage, link.far) >= at_least;
+  }));
+  for (std::uint32_t i = 0; i < 4 * options.longest_delay_polls; ++i) {
+    stage[0].poll();
+    stage.bench().pump();
+  }
+  std::vector<conformance::Seen> messages;
+  for (const auto& s : stage[0].seen) {
+    if (s.kind == EventKind::kMessage && s.channel == link.far) messages.push_back(s);
+  }
+  return messages;
+}
+
+std::uint64_t number_of(const conformance::Seen& message) { return std::stoull(message.bytes.substr(8)); }
+
+void lost_messages_are_lost(const MakeFabricBench& make) {
+  // Given a loss of 30 %, expect the others once and in order, all acknowledged, and the same seed to lose the same.
+  FaultyOptions options;
+  options.message_loss_ppm = 300'000;
+  const auto messages = receive_with(make, options, 300);
+  EXPECT_GT(messages.size(), 350u);
+  EXPECT_LT(messages.size(), 490u);
+  for (std::size_t i = 1; i < messages.size(); ++i) EXPECT_LT(number_of(messages[i - 1]), number_of(messages[i]));
+  const auto again = receive_with(make, options, messages.size());
+  ASSERT_EQ(again.size(), messages.size());
+  for (std::size_t i = 0; i < messages.size(); ++i) EXPECT_EQ(again[i].bytes, messages[i].bytes);
+}
+
+void messages_come_twice(const MakeFabricBench& make) {
+  // Given second copies of 30 %, expect every message at least once, some twice, none three times, no tag twice.
+  FaultyOptions options;
+  options.message_twice_ppm = 300'000;
+  std::map<std::uint64_t, int> times;
+  std::set<std::uint64_t> tags;
+  const auto messages = receive_with(make, options, 600);
+  for (const auto& message : messages) {
+    ++times[number_of(message)];
+    EXPECT_TRUE(tags.insert(message.tag).second);
+  }
+  EXPECT_EQ(times.size(), 600u);
+  for (const auto& [number, n] : times) EXPECT_LE(n, 2) << "message " << number;
+  EXPECT_GT(messages.size(), 700u);
+  EXPECT_LT(messages.size(), 860u);
+}
+
+void messages_come_late(const MakeFabricBench& make) {
+  // Given delays for 30 %, expect every message once, and not all in order.
+  FaultyOptions options;
+  options.message_late_ppm = 300'000;
+  const auto messages = receive_with(make, options, 600);
+  std::set<std::uint64_t> numbers;
+  bool in_order = true;
+  for (const auto& message : messages) {
+    in_order = in_order && (numbers.empty() || number_of(message) > *numbers.rbegin());
+    EXPECT_TRUE(numbers.insert(number_of(message)).second);
+  }
+  EXPECT_EQ(numbers.size(), 600u);
+  EXPECT_FALSE(in_order);
+}
+
+void a_channel_is_lost_at_its_op(const MakeFabricBench& make) {
+  // Given a loss at the 10th op, expect one kDown at each end, nothing of op 10 and later, a revocation that is answered,
+  // and a new channel that works.
+  FaultyOptions options;
+  options.schedule = {{10, Fault::kChannelLoss}};
+  Stage stage(with(make, options, 1), 2);
+  const Link link = stage.connect(stage[0], stage[1]);
+  for (int i = 1; i <= 20; ++i) stage[0].send(link.near, std::to_string(i));
+  ASSERT_TRUE(stage.until(
+      [&] { return stage[0].has(EventKind::kDown, link.near) && stage[1].has(EventKind::kDown, link.far); }));
+  stage[0].revoke(link.near);
+  ASSERT_TRUE(stage.until([&] { return stage[0].has(EventKind::kRevoked, link.near); }));
+  stage.settle();
+  EXPECT_EQ(stage[0].count(EventKind::kDown, link.near), 1u);
+  EXPECT_EQ(stage[1].count(EventKind::kDown, link.far), 1u);
+  EXPECT_EQ(stage[0].count(EventKind::kRevoked, link.near), 1u);
+  const auto messages = stage[1].messages(link.far);
+  EXPECT_LT(messages.size(), 10u);
+  for (std::size_t i = 0; i < messages.size(); ++i) EXPECT_EQ(messages[i], std::to_string(i + 1));
+  const Link next = stage.connect(stage[0], stage[1]);
+  stage[0].send(next.near, "again", 1);
+  EXPECT_TRUE(stage.until([&] { return stage[1].has(EventKind::kMessage, next.far); }));
+}
+
+// One run: nine whole writes, the tenth torn over old bytes. Returns the torn range, checked against old and new.
+std::string torn_bytes(const MakeFabricBench& make, Fault fault, std::uint64_t seed, std::string& mask) {
+  constexpr std::size_t kBlock = 1024;
+  constexpr std::size_t kOffset = 9 * kBlock + 40;
+  constexpr std::size_t kTorn = 700;
+  FaultyOptions options;
+  options.seed = seed;
+  options.schedule = {{10, fault}};
+  Stage stage(with(make, options, 1), 2);
+  const Link link = stage.connect(stage[0], stage[1]);
+  const Bytes source = stage[0].region(16 * kBlock);
+  const Bytes target = stage[1].region(16 * kBlock);
+  fill(source, 1);
+  for (std::byte& b : source) b |= std::byte{1};  // new bytes are never 0, as old ones are
+  const RemoteKey key = stage.grant(stage[1], link.far, target);
+  for (std::size_t i = 0; i < 9; ++i) stage[0].write(link.near, source.subspan(i * kBlock, kBlock), key, i * kBlock, i + 1);
+  EXPECT_TRUE(stage.until([&] { return stage[0].acked(link.near) == 9; }));
+  const Slice slices[] = {{source.data() + kOffset, 300}, {source.data() + kOffset + 300, kTorn - 300}};
+  Op op;
+  op.kind = OpKind::kWrite;
+  op.channel = link.near;
+  op.body = slices;
+  op.key = key;
+  op.offset = kOffset;
+  op.ticket = 10;
+  stage[0].fabric().post({&op, 1});
+  stage[0].write(link.near, source.first(100), key, 15 * kBlock, 11);
+  EXPECT_TRUE(stage.until(
+      [&] { return stage[0].has(EventKind::kDown, link.near) && stage[1].has(EventKind::kDown, link.far); }));
+  stage.settle();
+  EXPECT_EQ(stage[0].acked(link.near), 9u);
+  EXPECT_TRUE(text(target.first(9 * kBlock)) == text(source.first(9 * kBlock)));
+  EXPECT_EQ(text(target.subspan(9 * kBlock, 40)), std::string(40, '\0'));
+  const Bytes rest = target.subspan(kOffset + kTorn);
+  EXPECT_EQ(text(rest), std::string(rest.size(), '\0'));
+  mask.clear();
+  for (std::size_t i = kOffset; i < kOffset + kTorn; ++i) {
+    EXPECT_TRUE(target[i] == source[i] || target[i] == std::byte{0});
+    mask += target[i] == source[i] ? '1' : '0';
+  }
+  return text(target.subspan(kOffset, kTorn));
+}
+
+void a_torn_write_lands_in_part(const MakeFabricBench& make) {
+  // Given a write torn at a byte or in blocks, expect new bytes where it landed, old ones elsewhere, borders only where the
+  // fault allows them, all else whole, and different seeds to tear differently.
+  for (const Fault fault : {Fault::kTornByte, Fault::kTornBlocks64, Fault::kTornBlocks128}) {
+    std::set<std::string> outcomes;
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+      std::string mask;
+      outcomes.insert(torn_bytes(make, fault, seed, mask));
+      const std::size_t block = fault == Fault::kTornBlocks64 ? 64 : 128;
+      for (std::size_t i = 1; i < mask.size(); ++i) {
+        if (mask[i] == mask[i - 1]) continue;
+        if (fault == Fault::kTornByte) {
+          EXPECT_EQ(mask[i], '0') << "bytes behind the cut";
+        } else {
+          EXPECT_EQ((9 * 1024 + 40 + i) % block, 0u) << "torn inside a block";
+        }
+      }
+    }
+    EXPECT_GT(outcomes.size(), 4u);
+  }
+}
+
+void chances_are_drawn_for_every_op(const MakeFabricBench& make) {
+  // Given channels that are lost and writes that are torn by chance, over and over, expect each end of each channel to see
+  // one kDown, and every new channel to come up.
+  FaultyOptions options;
+  options.channel_loss_ppm = 20'000;
+  options.torn_write_ppm = 20'000;
+  Stage stage(with(make, options, 1), 2);
+  const Bytes source = stage[0].region(4096);
+  const Bytes target = stage[1].region(4096);
+  for (int round = 0; round < 10; ++round) {
+    const Link link = stage.connect(stage[0], stage[1]);
+    const RemoteKey key = stage.grant(stage[1], link.far, target);
+    Ticket ticket = 0;
+    ASSERT_TRUE(stage.until([&] {
+      if (ticket == stage[0].acked(link.near) && !stage[0].has(EventKind::kDown, link.near)) {
+        stage[0].send(link.near, "message");
+        stage[0].write(link.near, source, key, 0, ++ticket);
+      }
+      return stage[0].has(EventKind::kDown, link.near) && stage[1].has(EventKind::kDown, link.far);
+    }));
+    EXPECT_EQ(stage[0].count(EventKind::kDown, link.near), 1u);
+    EXPECT_EQ(stage[1].count(EventKind::kDown, link.far), 1u);
+  }
+}
+
+}  // namespace
+
+std::vector<FabricCase> faulty_conformance(const MakeFabricBench& make) {
+  // All wrapped, none failing; then node 0 with a fault that never comes, so that every op and event is looked at.
+  FaultyOptions never;
+  never.schedule = {{~std::uint64_t{0}, Fault::kChannelLoss}};
+  std::vector<FabricCase> cases = fabric_conformance(with(make, {}, 0));
+  for (FabricCase& c : fabric_conformance(with(make, never, 99))) {
+    c.name += "_while_watched";
+    cases.push_back(std::move(c));
+  }
+  cases.push_back({"lost_messages_are_lost", make, lost_messages_are_lost});
+  cases.push_back({"messages_come_twice", make, messages_come_twice});
+  cases.push_back({"messages_come_late", make, messages_come_late});
+  cases.push_back({"a_channel_is_lost_at_its_op", make, a_channel_is_lost_at_its_op});
+  cases.push_back({"a_torn_write_lands_in_part", make, a_torn_write_lands_in_part});
+  cases.push_back({"chances_are_drawn_for_every_op", make, chances_are_drawn_for_every_op});
+  return cases;
+}
+
+}  // namespace slipstream
