@@ -1,5 +1,5 @@
-// Memory for messages on their way and in inboxes: blocks in powers of two, taken and given back without allocation once
-// the run is warm. Units: bytes.
+// Memory for messages on their way and in inboxes: blocks in powers of two, taken and given back without allocation
+// once the run is warm. Units: bytes.
 #pragma once
 
 #include <array>

@@ -22,7 +22,8 @@ std::string trouble_of(Ending ending, const World& world, const SimOptions& opti
 }  // namespace
 
 RunResult run_cluster(const ClusterOptions& cluster, const HardwareProfile& hardware, const SimOptions& options) {
-  if (const std::string problem = slipstream::problem_with(cluster); !problem.empty()) throw std::runtime_error(problem);
+  const std::string problem = slipstream::problem_with(cluster);
+  if (!problem.empty()) throw std::runtime_error(problem);
   World world(hardware, options, cluster.seed);
   const std::uint16_t nodes = node_count(cluster);
   for (std::uint16_t i = 0; i < nodes; ++i) {

@@ -1,5 +1,5 @@
-// A whole cluster, run in the simulated world: what an experiment calls. Fills the same reports as a real run, so that a
-// metric has one definition (core/node/report.h).
+// A whole cluster, run in the simulated world: what an experiment calls. Fills the same reports as a real run, so that
+// a metric has one definition (core/node/report.h).
 #pragma once
 
 #include <span>

@@ -1,5 +1,5 @@
-// The seam's conformance suites over the simulated fabric: with the shipped kind of hardware, and with one so small that
-// every queue, cache and packet boundary is in play.
+// The seam's conformance suites over the simulated fabric: with the shipped kind of hardware, and with one so small
+// that every queue, cache and packet boundary is in play.
 #include <deque>
 
 #include "core/fabric/conformance.h"
@@ -34,7 +34,9 @@ class SimBench : public FabricBench {
   std::deque<SimFabric> fabrics_;
 };
 
-std::unique_ptr<FabricBench> plain(std::uint16_t nodes) { return std::make_unique<SimBench>(nodes, plain_hardware(), 12); }
+std::unique_ptr<FabricBench> plain(std::uint16_t nodes) {
+  return std::make_unique<SimBench>(nodes, plain_hardware(), 12);
+}
 
 std::unique_ptr<FabricBench> cramped(std::uint16_t nodes) {
   HardwareProfile hw = plain_hardware();

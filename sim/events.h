@@ -10,7 +10,7 @@ enum class Happening : std::uint32_t {
   kDataAtSwitch,  // node: the first packet of its uplink's queue reaches the switch
   kAckAtSwitch,   // node: the first acknowledgement on its uplink reaches the switch
   kDelivery,      // node: the first packet of its downlink's queue is in its memory
-  kNicDone,       // transfer: what the NIC does without the network (connect, grant, withdraw, revoke, fetch for a read)
+  kNicDone,       // transfer: what the NIC does alone (connect, grant, withdraw, revoke, fetch for a read)
   // The storage's (sim/sim_storage.h).
   kStorageDone,   // node: the first operation of its medium's queue is done
   // A node's cores' (sim/run_to_completion.h, sim/dispatch_workers.h).

@@ -111,8 +111,8 @@ std::string problem_with(const HardwareProfile& profile) {
   for (const HardwareField& field : kFields) {
     const std::int64_t value = profile.*field.member;
     if (value < field.least || value > most(field.unit)) {
-      return fmt::format("{}.{}: {} {} is not between {} and {}", field.section, field.key, value, stored_in(field.unit),
-                         field.least, most(field.unit));
+      return fmt::format("{}.{}: {} {} is not between {} and {}", field.section, field.key, value,
+                         stored_in(field.unit), field.least, most(field.unit));
     }
   }
   return {};

@@ -1,5 +1,5 @@
-// A hardware profile: what the simulator knows about a machine, its NIC and its network. A plain struct of integers; one
-// list of fields drives the reader, `describe` and the tests, so a value cannot exist in one of them only.
+// A hardware profile: what the simulator knows about a machine, its NIC and its network. A plain struct of integers;
+// one list of fields drives the reader, `describe` and the tests, so a value cannot exist in one of them only.
 //
 // Units in the struct: picoseconds, bytes, bits per second, counts. In a profile's JSON every key of the list stands in
 // the object named by its section, as {"value": "350 ns", "source": "..."}; every key must be there. Which values come

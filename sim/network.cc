@@ -61,7 +61,7 @@ TransferId Network::prepare(NodeId node, const Op& op) {
   End& from = end(at);
   t.sequence = from.next_sequence++;
   if (t.kind != Kind::kLocal) {
-    SLIP_CHECK(from.unacknowledged < kWindowOps, "node {}, channel {}: more ops than the window", index(node), op.channel);
+    SLIP_CHECK(from.unacknowledged < kWindowOps, "node {}, channel {}: more than the window", index(node), op.channel);
     ++from.unacknowledged;
   }
   return id;
@@ -107,11 +107,9 @@ void Network::fill(Transfer& t, const Op& op) {
 void Network::launch(TransferId id, TimePs time) {
   Transfer& t = transfers_[id];
   switch (t.kind) {
-    case Kind::kConnect: queue_.push(time + hw_.nic_connect, static_cast<std::uint32_t>(Happening::kNicDone), id); return;
+    case Kind::kConnect: return push(time + hw_.nic_connect, Happening::kNicDone, id);
     case Kind::kLocal:
-      queue_.push(time + (t.op == OpKind::kRevoke ? hw_.nic_revoke : hw_.nic_grant),
-                  static_cast<std::uint32_t>(Happening::kNicDone), id);
-      return;
+      return push(time + (t.op == OpKind::kRevoke ? hw_.nic_revoke : hw_.nic_grant), Happening::kNicDone, id);
     default: break;
   }
   End& from = connections_[t.connection].ends[t.from];
@@ -153,7 +151,7 @@ void Network::send(TransferId id, TimePs time) {
   t.at_switch = start + first_time + hw_.nic_send_latency + hw_.network_wire / 2;
   if (nic.first_data == kNone) {
     nic.first_data = id;
-    queue_.push(t.at_switch, static_cast<std::uint32_t>(Happening::kDataAtSwitch), index(from.node));
+    push(t.at_switch, Happening::kDataAtSwitch, index(from.node));
   } else {
     transfers_[nic.last_data].next = id;
   }
@@ -182,7 +180,7 @@ void Network::send_ack(TransferId id) {
   t.at_switch = now + time + hw_.nic_send_latency + hw_.network_wire / 2;
   if (nic.first_ack == kNone) {
     nic.first_ack = id;
-    queue_.push(t.at_switch, static_cast<std::uint32_t>(Happening::kAckAtSwitch), index(responder.node));
+    push(t.at_switch, Happening::kAckAtSwitch, index(responder.node));
   } else {
     transfers_[nic.last_ack].next = id;
   }
@@ -201,11 +199,11 @@ void Network::at_switch(std::uint32_t node) {
   if (last) {
     nic.first_data = t.next;
     if (t.next != kNone) {
-      queue_.push(transfers_[t.next].at_switch, static_cast<std::uint32_t>(Happening::kDataAtSwitch), node);
+      push(transfers_[t.next].at_switch, Happening::kDataAtSwitch, node);
     }
   } else {
     t.at_switch += uplink_rate_.time(packet_bytes(t, t.switched) + hw_.network_packet_header);
-    queue_.push(t.at_switch, static_cast<std::uint32_t>(Happening::kDataAtSwitch), node);
+    push(t.at_switch, Happening::kDataAtSwitch, node);
   }
   to_port(connections_[t.connection].ends[1 - t.from].node, id, bytes + hw_.network_packet_header, first, last);
 }
@@ -216,7 +214,7 @@ void Network::ack_at_switch(std::uint32_t node) {
   const Transfer& t = transfers_[id];
   nic.first_ack = t.next;
   if (t.next != kNone) {
-    queue_.push(transfers_[t.next].at_switch, static_cast<std::uint32_t>(Happening::kAckAtSwitch), node);
+    push(transfers_[t.next].at_switch, Happening::kAckAtSwitch, node);
   }
   to_port(connections_[t.connection].ends[1 - t.from].node, id, hw_.network_ack_packet, false, false);
 }
@@ -228,11 +226,12 @@ void Network::to_port(NodeId node, TransferId id, std::int64_t bytes, bool first
   TimePs arrival = std::max(nic.port_free + hw_.network_wire / 2, nic.receive_free);
   if (first) {
     const Transfer& t = transfers_[id];
-    if (nic.queue_pairs.misses(connections_[t.connection].ends[1 - t.from].queue_pair)) arrival += hw_.nic_queue_pair_miss;
+    const End& to = connections_[t.connection].ends[1 - t.from];
+    if (nic.queue_pairs.misses(to.queue_pair)) arrival += hw_.nic_queue_pair_miss;
   }
   nic.receive_free = arrival + std::max(last ? hw_.nic_receive_gap : 0, dma_rate_.time(bytes));
   const TimePs in_memory = arrival + hw_.nic_receive_latency;
-  if (nic.downlink.empty()) queue_.push(in_memory, static_cast<std::uint32_t>(Happening::kDelivery), index(node));
+  if (nic.downlink.empty()) push(in_memory, Happening::kDelivery, index(node));
   nic.downlink.push({id, in_memory});
 }
 
@@ -241,7 +240,7 @@ NodeId Network::delivered(std::uint32_t node) {
   const TransferId id = nic.downlink.front().transfer;
   nic.downlink.pop();
   if (!nic.downlink.empty()) {
-    queue_.push(nic.downlink.front().time, static_cast<std::uint32_t>(Happening::kDelivery), node);
+    push(nic.downlink.front().time, Happening::kDelivery, node);
   }
   Transfer& t = transfers_[id];
   End& to = connections_[t.connection].ends[1 - t.from];

@@ -11,12 +11,6 @@ std::uint32_t Network::find_end(const Nic& nic, Channel channel) const {
   return at < table.size() ? table[at] - 1 : kNone;  // 0 - 1 is kNone: never used
 }
 
-NodeId Network::peer(NodeId node, Channel channel) const {
-  const std::uint32_t at = find_end(nics_[index(node)], channel);
-  SLIP_CHECK(at != kNone, "node {} has no channel {}", index(node), channel);
-  return connections_[at / 2].ends[1 - at % 2].node;
-}
-
 TransferId Network::prepare_connect(NodeId node, const Op& op) {
   Nic& nic = nics_[index(node)];
   SLIP_CHECK(op.channel < kFirstAccepted, "channel {} is for accepted connections", op.channel);
@@ -120,7 +114,7 @@ void Network::time_out(TransferId id, std::uint32_t silent_end) {
   t.kind = Kind::kClose;
   t.connection = silent_end / 2;
   t.from = silent_end % 2;
-  queue_.push(queue_.now() + hw_.nic_timeout, static_cast<std::uint32_t>(Happening::kNicDone), id);
+  push(queue_.now() + hw_.nic_timeout, Happening::kNicDone, id);
 }
 
 void Network::kill(NodeId node) {
@@ -194,8 +188,8 @@ RemoteKey Network::make_grant(std::uint32_t id, Bytes memory) {
   return (static_cast<RemoteKey>(grant.generation) << 32) | (slot + 1);
 }
 
-// The one place where a write's bytes reach memory: `bytes` of it, from `write.landed` on, one packet. A device that keeps
-// no order inside a packet, or a fault that tears it, would be modelled here.
+// The one place where a write's bytes reach memory: `bytes` of it, from `write.landed` on, one packet. A device that
+// keeps no order inside a packet, or a fault that tears it, would be modelled here.
 void Network::land(std::byte* to, const Transfer& write, std::uint32_t bytes) const {
   std::size_t skip = write.landed;
   to += write.landed;
@@ -258,7 +252,7 @@ NodeId Network::read_requested(TransferId id, End& to) {
   std::byte* const taken = messages_.take(t.memory.size());
   if (!t.memory.empty()) std::memcpy(taken, memory, t.memory.size());
   t.body[0] = {taken, t.memory.size()};
-  queue_.push(queue_.now() + hw_.nic_pcie_round_trip, static_cast<std::uint32_t>(Happening::kNicDone), id);
+  push(queue_.now() + hw_.nic_pcie_round_trip, Happening::kNicDone, id);
   return kNoNode;
 }
 
@@ -324,7 +318,7 @@ NodeId Network::control_landed(TransferId id, End& to) {
       }
       t.kind = Kind::kAccept;
       t.from ^= 1;
-      queue_.push(queue_.now() + hw_.nic_connect, static_cast<std::uint32_t>(Happening::kNicDone), id);
+      push(queue_.now() + hw_.nic_connect, Happening::kNicDone, id);
       return kNoNode;
     case Kind::kAccept:
       if (to.state != EndState::kConnecting) {  // given up meanwhile

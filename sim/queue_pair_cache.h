@@ -1,5 +1,5 @@
-// The part of a NIC that holds queue pairs' state: the least recently used one goes when it is full. While all connected
-// queue pairs fit, nothing is counted or moved.
+// The part of a NIC that holds queue pairs' state: the least recently used one goes when it is full. While all
+// connected queue pairs fit, nothing is counted or moved.
 //
 // Source: ConnectX-3-class NICs degrade with some hundreds of active queue pairs (facts of the papers, section 4).
 #pragma once

@@ -1,8 +1,8 @@
 // Threading model "run-to-completion": one core polls NIC, storage and clock, and takes all that has arrived (at most a
 // batch) in one turn. So batches, and with them saturation, come about by themselves.
 //
-// A turn that starts at t takes the price of all its work, transport and computation alike, and at least an idle turn. An
-// op leaves at t + the price of the work before it; storage ops leave at the end.
+// A turn that starts at t takes the price of all its work, transport and computation alike, and at least an idle turn.
+// An op leaves at t + the price of the work before it; storage ops leave at the end.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
-// How fast the simulator is: requests per wall second through toy nodes (network and cores alone), and PUTs per wall second
-// through whole clusters (core's code included). Goal: 400 k PUTs per second with 4 servers and factor 3.
+// How fast the simulator is: requests per wall second through toy nodes (network and cores alone), and PUTs per wall
+// second through whole clusters (core's code included). Goal: 400 k PUTs per second with 4 servers and factor 3.
 #include <benchmark/benchmark.h>
 
 #include "sim/cluster_run.h"

@@ -1,5 +1,5 @@
-// The simulated world's Fabric: one node's end of a Network. Ops posted here leave at the world's current time; a World's
-// cores post through the Network itself, at the times that their costs give.
+// The simulated world's Fabric: one node's end of a Network. Ops posted here leave at the world's current time; a
+// World's cores post through the Network itself, at the times that their costs give.
 #pragma once
 
 #include <cstdlib>

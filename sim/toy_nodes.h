@@ -73,8 +73,8 @@ struct AnswerOptions {
 };
 inline constexpr std::size_t kReplicaBytes = 1 << 20;
 
-// Answers each request with its first bytes; with replicas, when all have acknowledged the write that belongs to it. Also
-// the replica of others: grants memory to every server that connects.
+// Answers each request with its first bytes; with replicas, when all have acknowledged the write that belongs to it.
+// Also the replica of others: grants memory to every server that connects.
 class Answerer : public Node {
  public:
   Answerer(const AnswerOptions& options, Fabric& fabric)

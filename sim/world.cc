@@ -38,7 +38,9 @@ const T& checked(const T& input) {
 // While a world runs, failed checks tell about its current turn.
 class ContextScope {
  public:
-  explicit ContextScope(const CheckContext& context) : before_(CheckContext::current) { CheckContext::current = &context; }
+  explicit ContextScope(const CheckContext& context) : before_(CheckContext::current) {
+    CheckContext::current = &context;
+  }
   ~ContextScope() { CheckContext::current = before_; }
   ContextScope(const ContextScope&) = delete;
   ContextScope& operator=(const ContextScope&) = delete;
@@ -55,7 +57,10 @@ std::string_view name(Ending ending) {
 }
 
 World::World(const HardwareProfile& hardware, const SimOptions& options, std::uint64_t seed)
-    : hardware_(checked(hardware)), options_(checked(options)), prices_(hardware_.costs()), network_(queue_, hardware_) {
+    : hardware_(checked(hardware)),
+      options_(checked(options)),
+      prices_(hardware_.costs()),
+      network_(queue_, hardware_) {
   context_.seed = seed;
   context_.describe = [](const void* node) { return static_cast<const Node*>(node)->describe(); };
 }

@@ -23,7 +23,9 @@ struct Toy {
     answer.write_bytes = shape.write_bytes;
     for (std::size_t i = 1; i <= shape.replicas; ++i) answer.replicas.push_back(NodeId{static_cast<std::uint16_t>(i)});
     servers.push_back(place<Answerer>(NodeKind::kServer, answer));
-    for (std::size_t i = 0; i < shape.replicas; ++i) servers.push_back(place<Answerer>(NodeKind::kServer, AnswerOptions{}));
+    for (std::size_t i = 0; i < shape.replicas; ++i) {
+      servers.push_back(place<Answerer>(NodeKind::kServer, AnswerOptions{}));
+    }
     for (std::size_t i = 0; i < shape.askers; ++i) {
       world.add(NodeKind::kClient);
       auto node = std::make_unique<Asker>(ask);
