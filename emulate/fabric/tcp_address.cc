@@ -21,10 +21,13 @@ sockaddr_in parse_address(const std::string& address) {
   sockaddr_in result = {};
   result.sin_family = AF_INET;
   std::uint16_t port = 0;
-  const char* const end = address.data() + address.size();
-  const bool readable = colon != std::string::npos &&
-                        ::inet_pton(AF_INET, address.substr(0, colon).c_str(), &result.sin_addr) == 1 &&
-                        std::from_chars(address.data() + colon + 1, end, port).ptr == end && colon + 1 < address.size();
+  bool readable = colon != std::string::npos &&
+                  ::inet_pton(AF_INET, address.substr(0, colon).c_str(), &result.sin_addr) == 1;
+  if (readable) {
+    const char* const end = address.data() + address.size();
+    const auto parsed = std::from_chars(address.data() + colon + 1, end, port);
+    readable = parsed.ec == std::errc{} && parsed.ptr == end;
+  }
   if (!readable) {
     throw std::runtime_error(
         fmt::format("cannot read the address \"{}\"; write a numeric one with a port, as 127.0.0.1:7000", address));
