@@ -26,10 +26,10 @@ void Master::execute(std::span<Request> requests, Outbox& out) {
     ConstBytes value;
     if (!next_item(rest, item, key, value)) continue;
     request.first_hash = key_hash(item.table, key);
-    store_.prefetch_bucket(request.first_hash);
+    store_.touch_bucket(request.first_hash);
   }
   if (requests.size() > 1) {
-    for (const Request& request : requests) store_.prefetch_entry(request.first_hash);
+    for (const Request& request : requests) store_.touch_entry(request.first_hash);
   }
   for (const Request& request : requests) execute_one(request, out);
 }
