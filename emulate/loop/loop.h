@@ -78,7 +78,6 @@ class Loop {
   void settle(Place& place, Ticks now);
   Snapshot snapshot(const Place& place, Ticks now) const;
   void wait(Ticks idle_since);
-  void sleep(TimeNs timeout_ns);
   template <typename Wait>
   void measured(WaitMeter& meter, Wait&& wait);
 
@@ -92,6 +91,7 @@ class Loop {
   std::vector<Event> events_;
   TimeNs now_ns_ = 0;
   Ticks waited_ = 0;
+  TimeNs reading_ns_ = 0;  // of the thread's CPU time
   WaitMeter yields_;
   WaitMeter sleeps_;
 };
