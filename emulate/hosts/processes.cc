@@ -209,6 +209,7 @@ RunResult run_processes(const RunPlan& plan, const EmulateOptions& options) {
   result.run_directory = directory.kept();
   if (!result.trouble.empty()) return result;
   for (std::uint16_t i = 0; i < plan.nodes; ++i) {
+    std::fputs(read_file(child_files(directory.path(), NodeId{i}).errors).c_str(), stderr);
     const std::string bytes = read_file(child_files(directory.path(), NodeId{i}).report);
     result.reports.push_back(decode_report(std::as_bytes(std::span(bytes))));
   }
