@@ -2,9 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "experiments/cli/bench.h"
 #include "experiments/cli/commands.h"
 #include "experiments/cli/experiment.h"
+#include "experiments/cli/units.h"
 
 namespace slipstream::cli {
 namespace {
@@ -20,9 +23,9 @@ constexpr const char* kFooter =
     "`expect` does not hold, 4 a safety violation, 130 interrupted.";
 
 void add_spec_options(CLI::App& command, RunRequest& request, std::vector<std::string>& sets) {
-  command.add_option("spec", request.spec, "a spec file, or the name of one in experiments/specs")
+  command.add_option("SPEC", request.spec, "a spec file, or the name of one in experiments/specs")
       ->required()
-      ->type_name("SPEC");
+      ->type_name(" ");
   command
       .add_option("--set", sets,
                   "override an option, such as cluster.servers=8; a list sweeps it: workload.outstanding=[1,16]")
@@ -51,6 +54,23 @@ void split_sets(const std::vector<std::string>& sets, RunRequest& request) {
   }
 }
 
+// CLI11's words, with the place to read on; a word that is no command gets the nearest one.
+std::string parse_problem(const CLI::App& app, const CLI::ParseError& error, int argc, const char* const* argv) {
+  std::vector<std::string> commands;
+  const CLI::App* chosen = nullptr;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    commands.push_back(command->get_name());
+    if (command->parsed() || (argc > 1 && command->get_name() == argv[1])) chosen = command;
+  }
+  if (chosen != nullptr) return fmt::format("{}; see `slipstream {} --help`", error.what(), chosen->get_name());
+  const std::string word = argc > 1 ? argv[1] : "";
+  const std::string near = nearest(word, commands);
+  return fmt::format("{}{}; commands are {}; see `slipstream --help`",
+                     word.empty() ? "no command" : fmt::format("no command \"{}\"", word),
+                     near.empty() || word.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near),
+                     fmt::join(commands, ", "));
+}
+
 int parse_and_run(int argc, const char* const* argv) {
   CLI::App app(
       "Slipstream: a testbed for replication in in-memory stores. One JSON spec, run for real on this machine and "
@@ -76,18 +96,26 @@ int parse_and_run(int argc, const char* const* argv) {
   list->add_flag("--json", request.json, "machine output only");
   CLI::App* schema = app.add_subcommand("schema", "print the JSON Schema of a spec");
   CLI::App* report = app.add_subcommand("report", "make report.html of a results folder");
-  report->add_option("folder", folder, "a results folder")->required()->type_name("FOLDER");
+  report->add_option("FOLDER", folder, "a results folder")->required()->type_name(" ");
+  CLI::App* bench = app.add_subcommand("bench", "measure the building blocks and the experiments that have a goal");
+  BenchRequest bench_request;
+  bench->add_option("only", bench_request.only, "benchmark programs or specs (default: all)")->type_name("NAME...");
+  bench->add_option("--out", bench_request.out, "where the specs' results go (default: results/bench)")
+      ->type_name("FOLDER");
+  bench->add_flag("--json", bench_request.json, "machine output only");
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    throw UserError(kExitUsage, parse_problem(app, error, argc, argv));
   }
   split_sets(sets, request);
   if (run->parsed()) return run_command(request);
   if (describe->parsed()) return describe_command(request);
   if (list->parsed()) return list_command(request.json);
   if (schema->parsed()) return schema_command();
+  if (bench->parsed()) return bench_command(bench_request);
   return report_command(folder);
 }
 

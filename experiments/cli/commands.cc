@@ -100,13 +100,14 @@ int tell_results(const RunRequest& request, const Spec& spec, const std::vector<
   return failed ? kExitClaimFailed : kExitOk;
 }
 
-// The exit status of plots/report.py. Its own output goes to stderr, so that ours stays a table or JSON alone.
-int make_report(const std::string& folder) {
+// The exit status of plots/report.py, which prints where the report is unless it is to be quiet.
+int make_report(const std::string& folder, bool quiet) {
   const fs::path script = repository_root() / "plots" / "report.py";
   std::fflush(stdout);
   const pid_t pid = ::fork();
   if (pid < 0) throw UserError(kExitRunFailed, fmt::format("cannot start /usr/bin/python3: {}", std::strerror(errno)));
   if (pid == 0) {
+    if (quiet && std::freopen("/dev/null", "w", stdout) == nullptr) ::_exit(kExitRunFailed);
     ::execl("/usr/bin/python3", "python3", script.c_str(), folder.c_str(), static_cast<char*>(nullptr));
     fmt::print(stderr, "slipstream: /usr/bin/python3 cannot be run ({}); install python3 and python3-matplotlib\n",
                std::strerror(errno));
@@ -116,6 +117,14 @@ int make_report(const std::string& folder) {
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : kExitRunFailed;
+}
+
+void tell_report(const fs::path& folder) {
+  if (make_report(folder.string(), true) == 0) {
+    fmt::print("Report:  {}\n", (folder / "report.html").string());
+  } else {
+    fmt::print(stderr, "slipstream: no report was made; `slipstream report {}` tries again\n", folder.string());
+  }
 }
 
 std::string value_text(const Json& value) {
@@ -145,7 +154,7 @@ void describe_fields(const Spec& spec) {
 
 }  // namespace
 
-int run_command(const RunRequest& request) {
+int run_command(const RunRequest& request, RunWorld run) {
   const Spec spec = read_spec(find_spec(request.spec), request.overrides);
   const std::vector<Point> points = points_of(spec);
   const fs::path out = request.out.empty() ? fs::path("results") / spec.base.name : fs::path(request.out);
@@ -159,7 +168,7 @@ int run_command(const RunRequest& request) {
   const std::size_t cores = static_cast<std::size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
   const bool terminal = ::isatty(STDERR_FILENO) != 0;
   const RunSummary summary =
-      run_points(spec, points, folder, request.jobs == 0 ? cores : request.jobs, terminal && !request.json);
+      run_points(spec, points, folder, request.jobs == 0 ? cores : request.jobs, terminal && !request.json, run);
   if (summary.interrupted) {
     fmt::print(stderr, "slipstream: interrupted after {} of {} runs; {}\n", summary.skipped + summary.finished,
                summary.runs, same_command_hint(folder));
@@ -172,9 +181,7 @@ int run_command(const RunRequest& request) {
     fmt::print(stderr, "slipstream: {} of {} runs failed; {}\n", summary.failed, summary.runs,
                same_command_hint(folder));
   }
-  if (!request.json && make_report(out.string()) != 0) {
-    fmt::print(stderr, "slipstream: no report was made; `slipstream report {}` tries again\n", out.string());
-  }
+  if (!request.json) tell_report(out);
   return status == kExitUnsafe ? status : summary.failed == 0 ? status : kExitRunFailed;
 }
 
@@ -231,7 +238,7 @@ int report_command(const std::string& folder) {
         kExitUsage,
         fmt::format("{}: is not a results folder (it has no points.jsonl); name the folder a run told you", folder));
   }
-  return make_report(folder) == 0 ? kExitOk : kExitRunFailed;
+  return make_report(folder, false) == 0 ? kExitOk : kExitRunFailed;
 }
 
 }  // namespace slipstream::cli

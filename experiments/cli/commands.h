@@ -6,6 +6,7 @@
 #include <string>
 
 #include "experiments/cli/spec.h"
+#include "experiments/cli/world.h"
 
 namespace slipstream::cli {
 
@@ -17,7 +18,7 @@ struct RunRequest {
   bool json = false;
 };
 
-int run_command(const RunRequest& request);
+int run_command(const RunRequest& request, RunWorld run = run_world);
 int describe_command(const RunRequest& request);
 int list_command(bool json);
 int schema_command();

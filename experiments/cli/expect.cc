@@ -79,6 +79,41 @@ Condition parse_condition(const std::string& text) {
   return condition;
 }
 
+std::vector<Condition> parse_conditions(std::string text) {
+  std::vector<Condition> conditions;
+  for (std::size_t end = 0; end != std::string::npos;) {
+    end = text.find(" and ");
+    const auto first = text.find_first_not_of(' ');
+    const auto last = text.find_last_not_of(' ', end == std::string::npos ? end : end - 1);
+    if (first == std::string::npos) throw std::invalid_argument("ends where OPTION=VALUE is expected");
+    conditions.push_back(parse_condition(text.substr(first, last + 1 - first)));
+    if (end != std::string::npos) text = text.substr(end + std::string(" and ").size());
+  }
+  return conditions;
+}
+
+// With room around the comparisons, which people write without.
+std::string spaced(const std::string& text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto op = std::find_if(kComparisons.begin(), kComparisons.end(),
+                                 [&](std::string_view c) { return text.compare(i, c.size(), c) == 0; });
+    if (op == kComparisons.end()) {
+      result += text[i];
+    } else {
+      result += fmt::format(" {} ", *op);
+      i += op->size() - 1;
+    }
+  }
+  return result;
+}
+
+std::string checked_policy(const std::string& policy) {
+  if (policy_of(policy)) return policy;
+  throw std::invalid_argument(
+      fmt::format("\"{}\" is not a policy; expected {}", policy, expectation(*find_field("replication.policy"))));
+}
+
 bool meets(const PointSummary& point, const Condition& condition) {
   std::string value;
   if (condition.path == "world") {
@@ -91,19 +126,10 @@ bool meets(const PointSummary& point, const Condition& condition) {
   return (value == condition.value) == condition.equal;
 }
 
-bool compare(const Claim& claim, double value) {
-  if (claim.comparison == ">=") return value >= claim.low;
-  if (claim.comparison == "<=") return value <= claim.low;
-  if (claim.comparison == ">") return value > claim.low;
-  if (claim.comparison == "<") return value < claim.low;
-  if (claim.comparison == "==") return value == claim.low;
-  if (claim.comparison == "!=") return value != claim.low;
-  return value >= claim.low && value <= claim.high;
-}
-
-std::string checked_metric(const std::string& written) {
+std::string checked_metric(const std::string& written, std::span<const std::string> more) {
   std::string metric = full_metric_name(written);
-  const std::vector<std::string> known = known_metrics();
+  std::vector<std::string> known = known_metrics();
+  known.insert(known.end(), more.begin(), more.end());
   if (std::find(known.begin(), known.end(), metric) != known.end()) return metric;
   const std::string near = nearest(metric, known);
   throw std::invalid_argument(fmt::format("there is no metric \"{}\"{}", written,
@@ -114,36 +140,6 @@ std::string checked_metric(const std::string& written) {
 const Series* metric_of(const PointSummary& point, const std::string& name) {
   const auto found = point.metrics.find(name);
   return found == point.metrics.end() ? nullptr : &found->second;
-}
-
-struct Figure {
-  double value;
-  std::string where;
-};
-
-std::vector<Figure> figures_of(const Claim& claim, std::span<const PointSummary> points) {
-  std::vector<PointSummary> chosen;
-  for (const PointSummary& point : points) {
-    if (std::all_of(claim.where.begin(), claim.where.end(), [&](const Condition& c) { return meets(point, c); })) {
-      chosen.push_back(point);
-    }
-  }
-  std::vector<Figure> figures;
-  if (claim.over.empty()) {
-    for (const PointSummary& point : chosen) {
-      if (const Series* series = metric_of(point, claim.metric))
-        figures.push_back({series->median, label_of(point, {})});
-    }
-    return figures;
-  }
-  const std::array<std::string, 1> policy = {"replication.policy"};
-  for (const PolicyPair& pair : policy_pairs(chosen, claim.over, claim.under)) {
-    const Series* over = metric_of(*pair.over, claim.metric);
-    const Series* under = metric_of(*pair.under, claim.metric);
-    if (over == nullptr || under == nullptr || under->median == 0) continue;
-    figures.push_back({over->median / under->median, label_of(*pair.over, policy)});
-  }
-  return figures;
 }
 
 }  // namespace
@@ -160,24 +156,11 @@ Series series_of(std::vector<double> values) {
   return {median, values.front(), values.back()};
 }
 
-Claim parse_claim(const std::string& text) {
+Claim parse_claim(const std::string& text, std::span<const std::string> more_metrics) {
   Claim claim;
   claim.text = text;
-  std::string spaced;
-  const auto where_at = text.find(" where ");
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool in_condition = where_at != std::string::npos && i > where_at;
-    const auto op = in_condition ? kComparisons.end()
-                                 : std::find_if(kComparisons.begin(), kComparisons.end(),
-                                                [&](std::string_view c) { return text.compare(i, c.size(), c) == 0; });
-    if (op == kComparisons.end()) {
-      spaced += text[i];
-    } else {
-      spaced += fmt::format(" {} ", *op);
-      i += op->size() - 1;
-    }
-  }
-  const std::vector<std::string> words = words_of(spaced);
+  const auto where_at = text.find(" where");
+  const std::vector<std::string> words = words_of(spaced(text.substr(0, where_at)));
   std::size_t next = 0;
   const auto take = [&](std::string_view expected) -> const std::string& {
     if (next == words.size()) throw std::invalid_argument(fmt::format("ends where {} is expected", expected));
@@ -185,23 +168,18 @@ Claim parse_claim(const std::string& text) {
   };
   if (!words.empty() && words[0].find('/') != std::string::npos) {
     const auto slash = words[0].find('/');
-    claim.over = words[0].substr(0, slash);
-    claim.under = words[0].substr(slash + 1);
-    for (const std::string& policy : {claim.over, claim.under}) {
-      if (!policy_of(policy)) {
-        throw std::invalid_argument(
-            fmt::format("\"{}\" is not a policy; expected {}", policy, expectation(*find_field("replication.policy"))));
-      }
-    }
+    claim.over = checked_policy(words[0].substr(0, slash));
+    claim.under = checked_policy(words[0].substr(slash + 1));
     ++next;
   }
-  claim.metric = checked_metric(take("a metric"));
+  claim.metric = checked_metric(take("a metric"), more_metrics);
   claim.comparison = take("a comparison");
   if (claim.comparison == "in") {
     const std::string& range = take("LOW..HIGH");
     const auto dots = range.find("..");
-    if (dots == std::string::npos)
+    if (dots == std::string::npos) {
       throw std::invalid_argument(fmt::format("\"{}\" is not a range; expected LOW..HIGH", range));
+    }
     claim.low = claim_number(std::string_view(range).substr(0, dots));
     claim.high = claim_number(std::string_view(range).substr(dots + 2));
   } else if (std::find(kComparisons.begin(), kComparisons.end(), claim.comparison) != kComparisons.end()) {
@@ -210,17 +188,45 @@ Claim parse_claim(const std::string& text) {
     throw std::invalid_argument(
         fmt::format("\"{}\" is not a comparison; expected >=, <=, >, <, ==, != or in", claim.comparison));
   }
-  if (next < words.size() && take("where") != "where") {
-    throw std::invalid_argument(fmt::format("\"{}\" is not understood; only a `where` may follow", words[next - 1]));
+  if (next < words.size()) {
+    throw std::invalid_argument(fmt::format("\"{}\" is not understood; only `where` may follow", words[next]));
   }
-  while (next < words.size()) {
-    claim.where.push_back(parse_condition(take("OPTION=VALUE")));
-    if (next < words.size() && take("and") != "and") {
-      throw std::invalid_argument(
-          fmt::format("\"{}\" is not understood; conditions are joined by `and`", words[next - 1]));
+  if (where_at != std::string::npos)
+    claim.where = parse_conditions(text.substr(where_at + std::string(" where").size()));
+  return claim;
+}
+
+bool claim_holds(const Claim& claim, double value) {
+  if (claim.comparison == ">=") return value >= claim.low;
+  if (claim.comparison == "<=") return value <= claim.low;
+  if (claim.comparison == ">") return value > claim.low;
+  if (claim.comparison == "<") return value < claim.low;
+  if (claim.comparison == "==") return value == claim.low;
+  if (claim.comparison == "!=") return value != claim.low;
+  return value >= claim.low && value <= claim.high;
+}
+
+std::vector<Figure> figures_of(const Claim& claim, std::span<const PointSummary> points) {
+  std::vector<PointSummary> chosen;
+  for (const PointSummary& point : points) {
+    if (std::all_of(claim.where.begin(), claim.where.end(), [&](const Condition& c) { return meets(point, c); })) {
+      chosen.push_back(point);
     }
   }
-  return claim;
+  std::vector<Figure> figures;
+  if (claim.over.empty()) {
+    for (const PointSummary& point : chosen) {
+      if (const Series* series = metric_of(point, claim.metric)) figures.push_back({series->median, label_of(point)});
+    }
+    return figures;
+  }
+  for (const PolicyPair& pair : policy_pairs(chosen, claim.over, claim.under)) {
+    const Series* over = metric_of(*pair.over, claim.metric);
+    const Series* under = metric_of(*pair.under, claim.metric);
+    if (over == nullptr || under == nullptr || under->median == 0) continue;
+    figures.push_back({over->median / under->median, label_of(*pair.over, "replication.policy")});
+  }
+  return figures;
 }
 
 Verdict check_claim(const Claim& claim, std::span<const PointSummary> points) {
@@ -228,7 +234,7 @@ Verdict check_claim(const Claim& claim, std::span<const PointSummary> points) {
   if (figures.empty()) return {Verdict::Outcome::kNotChecked, "no point of this run to check it on"};
   const auto by_value = [](const Figure& a, const Figure& b) { return a.value < b.value; };
   const auto [low, high] = std::minmax_element(figures.begin(), figures.end(), by_value);
-  const auto failing = [&](const Figure& figure) { return !compare(claim, figure.value); };
+  const auto failing = [&](const Figure& figure) { return !claim_holds(claim, figure.value); };
   const auto failed = std::count_if(figures.begin(), figures.end(), failing);
   if (failed > 0) {
     const bool low_fails = failing(*low);
@@ -266,13 +272,15 @@ std::vector<PolicyPair> policy_pairs(std::span<const PointSummary> points, const
   return pairs;
 }
 
-std::string label_of(const PointSummary& point, std::span<const std::string> without) {
-  std::string label = "world=" + point.world;
-  for (const auto& [path, value] : point.params.items()) {
-    if (std::find(without.begin(), without.end(), path) != without.end()) continue;
-    label += fmt::format(" {}={}", path, value.is_string() ? value.get<std::string>() : value.dump());
+std::string label_of(const PointSummary& point, std::string_view but) {
+  std::string label;
+  for (const std::string& path : point.swept) {
+    if (path == but) continue;
+    const Json& value = point.params.at(path);
+    label += fmt::format("{}{}={}", label.empty() ? "" : ", ", path,
+                         value.is_string() ? value.get<std::string>() : value.dump());
   }
-  return label;
+  return label.empty() ? point.world : fmt::format("{} ({})", label, point.world);
 }
 
 }  // namespace slipstream::cli

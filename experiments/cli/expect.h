@@ -24,6 +24,7 @@ Series series_of(std::vector<double> values);
 struct PointSummary {
   std::string id;
   std::string world;
+  std::vector<std::string> swept;        // paths of the sweep that concern its world
   Json params;                           // what distinguishes it, by path
   std::map<std::string, Json> settings;  // every option of the point, by path
   std::map<std::string, Series> metrics;
@@ -48,8 +49,16 @@ struct Claim {
 
 std::string_view claim_grammar();  // for `schema` and `describe`
 
-// Throws std::invalid_argument that says what is wrong with the text.
-Claim parse_claim(const std::string& text);
+// Throws std::invalid_argument that says what is wrong with the text. `more_metrics`: known beside those of a run.
+Claim parse_claim(const std::string& text, std::span<const std::string> more_metrics = {});
+
+// What a claim speaks of: the metric, or its ratio, at one point.
+struct Figure {
+  double value = 0;
+  std::string where;
+};
+std::vector<Figure> figures_of(const Claim& claim, std::span<const PointSummary> points);
+bool claim_holds(const Claim& claim, double value);
 
 struct Verdict {
   enum class Outcome { kHolds, kFails, kNotChecked } outcome = Outcome::kNotChecked;
@@ -65,8 +74,8 @@ struct PolicyPair {
 std::vector<PolicyPair> policy_pairs(std::span<const PointSummary> points, const std::string& over,
                                      const std::string& under);
 
-// Params of a point on one line, without those named; "all points" when none is left.
-std::string label_of(const PointSummary& point, std::span<const std::string> without);
+// "workload.name=ycsb-a (sim)": what the sweep set, without `but`.
+std::string label_of(const PointSummary& point, std::string_view but = {});
 
 // "throughput" stands for throughput_ops_per_s.
 std::string full_metric_name(const std::string& name);

@@ -253,7 +253,10 @@ Point make_point(const Spec& spec, World world, const std::map<std::string, Json
     if (concerns(field, world)) point.settings[field.path] = field.get(point.experiment);
   }
   const auto tell = [&](const std::string& path) { point.params[path] = point.settings.at(path); };
-  for (const Field* field : swept) tell(field->path);
+  for (const Field* field : swept) {
+    tell(field->path);
+    point.swept.push_back(field->path);
+  }
   for (const char* path : {"replication.policy", "replication.factor", "workload.name"}) tell(path);
   tell(world == World::kSim ? "sim.hardware" : "emulate.fabric");
   std::map<std::string, Json> sorted;

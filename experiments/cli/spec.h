@@ -45,7 +45,8 @@ struct Point {
   World world = World::kEmulate;
   Experiment experiment;  // of repeat 0
   std::string label;      // what the sweep sets here, for people: "sim: replication.policy=rpc, cluster.clients=4"
-  Json params;            // swept paths, policy, factor, workload, and the fabric or the hardware profile
+  std::vector<std::string> swept;
+  Json params;  // swept paths, policy, factor, workload, and the fabric or the hardware profile
   std::map<std::string, Json> settings;
 };
 

@@ -78,7 +78,7 @@ std::string ratio_of(const PolicyPair& pair, std::string_view metric) {
 std::vector<PointSummary> summarize_points(const std::vector<Point>& points, const std::vector<Json>& lines) {
   std::vector<PointSummary> summaries;
   for (const Point& point : points) {
-    PointSummary summary{point.id, std::string(name(point.world)), point.params, point.settings, {}, 0};
+    PointSummary summary{point.id, std::string(name(point.world)), point.swept, point.params, point.settings, {}, 0};
     std::map<std::string, std::vector<double>> values;
     for (const Json& line : lines) {
       if (line.at("point") != point.id) continue;
@@ -221,7 +221,7 @@ std::vector<std::string> violations(const std::vector<PointSummary>& summaries) 
     const auto wrong = point.metrics.find("wrong_reads");
     if (wrong == point.metrics.end() || wrong->second.high == 0) continue;
     found.push_back(fmt::format("{:.0f} reads returned a value that was never written to their key, at {}",
-                                wrong->second.high, label_of(point, {})));
+                                wrong->second.high, label_of(point)));
   }
   return found;
 }

@@ -1,0 +1,139 @@
+#include "experiments/cli/command_line.h"
+
+#include <gtest/gtest.h>
+
+#include "experiments/cli/experiment.h"
+#include "experiments/cli/json.h"
+#include "experiments/cli/test_folder.h"
+
+namespace slipstream::cli {
+namespace {
+
+struct Ran {
+  int status = 0;
+  std::string out, err;
+};
+
+Ran slipstream(const std::vector<std::string>& arguments) {
+  std::vector<const char*> argv = {"slipstream"};
+  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  Ran ran;
+  ran.status = command_line(static_cast<int>(argv.size()), argv.data());
+  ran.out = testing::internal::GetCapturedStdout();
+  ran.err = testing::internal::GetCapturedStderr();
+  return ran;
+}
+
+// A small cluster that is done in a moment, in both worlds.
+constexpr const char* kSmall = R"({
+  "name": "small", "description": "a small cluster", "worlds": ["emulate", "sim"],
+  "cluster": {"servers": 2, "segment": "64 KiB", "log_memory": "4 MiB"},
+  "replication": {"factor": 1}, "workload": {"name": "ycsb-a", "records": 100},
+  "sweep": {"replication.policy": ["rpc", "tailwind"]},
+  "warmup": "1 ms", "duration": "2 ms",
+  "expect": ["backup_messages_per_op == 0 where replication.policy=tailwind", "wrong_reads == 0"]})";
+
+TEST(CommandLine, HelpIsNoError) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"--help"}, {"run", "--help"}, {"bench", "--help"}}) {
+    const Ran ran = slipstream(arguments);
+    EXPECT_EQ(ran.status, kExitOk);
+    EXPECT_FALSE(ran.out.empty());
+  }
+  EXPECT_NE(slipstream({"--help"}).out.find("Exit status"), std::string::npos);
+}
+
+TEST(CommandLine, WhatCannotBeUnderstoodIsStatusTwo) {
+  TestFolder folder;
+  const std::string small = folder.write("small.json", kSmall).string();
+  const std::string broken = folder.write("broken.json", "{\n\"name\": }").string();
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{}, "run, describe, list"},
+      {{"lst"}, "did you mean \"list\"?"},
+      {{"run"}, "SPEC"},
+      {{"run", "quickstrat"}, "did you mean \"quickstart\"?"},
+      {{"run", (folder / "absent.json").string()}, "cannot be read (No such file or directory)"},
+      {{"run", (folder / "").string()}, "is a folder"},
+      {{"run", broken}, "broken.json:2:9: not valid JSON"},
+      {{"run", small, "--on", "moon"}, "--on"},
+      {{"run", small, "--hosts", "attic"}, "--hosts"},
+      {{"run", small, "--jobs", "0"}, "--jobs"},
+      {{"run", small, "--seed", "x"}, "--seed"},
+      {{"run", small, "--fast"}, "--fast"},
+      {{"run", small, "--set", "cluster.servers"}, "expected PATH=VALUE"},
+      {{"run", small, "--set", "cluster.servers=1"}, "/replication/factor"},
+      {{"run", small, "--set", "cluster.serverz=1"}, "did you mean /cluster/servers?"},
+      {{"run", small, "--repeats", "0"}, "--repeats"},
+      {{"describe", "quickstrat"}, "did you mean"},
+      {{"report", (folder / "").string()}, "is not a results folder"}};
+  for (const auto& [arguments, told] : cases) {
+    const Ran ran = slipstream(arguments);
+    EXPECT_EQ(ran.status, kExitUsage) << told;
+    EXPECT_NE(ran.err.find(told), std::string::npos) << "no \"" << told << "\" in: " << ran.err;
+  }
+}
+
+TEST(CommandLine, SchemaAndListAreMachineReadable) {
+  EXPECT_EQ(Json::parse(slipstream({"schema"}).out).at("type"), "object");
+  const Json list = Json::parse(slipstream({"list", "--json"}).out);
+  EXPECT_GE(list.size(), 1u);
+  for (const Json& spec : list) EXPECT_FALSE(spec.at("description").get<std::string>().empty());
+  const std::string text = slipstream({"list"}).out;
+  for (const Json& spec : list) EXPECT_NE(text.find(spec.at("spec").get<std::string>()), std::string::npos);
+}
+
+TEST(CommandLine, DescribeTellsEveryOption) {
+  TestFolder folder;
+  const Ran ran =
+      slipstream({"describe", folder.write("small.json", kSmall).string(), "--set", "workload.value=1 KiB"});
+  EXPECT_EQ(ran.status, kExitOk);
+  for (const char* told :
+       {"1 KiB", "sweep: rpc, tailwind", "cluster.servers", "sim.hardware", "wrong_reads == 0", "acknowledged"}) {
+    EXPECT_NE(ran.out.find(told), std::string::npos) << told;
+  }
+  // What --json prints is a spec again
+  const Ran json = slipstream({"describe", (folder / "small.json").string(), "--json"});
+  const std::string resolved = folder.write("resolved.json", json.out).string();
+  EXPECT_EQ(slipstream({"describe", resolved, "--json"}).out, json.out);
+}
+
+TEST(CommandLine, RunsTheSameSpecInBothWorlds) {
+  TestFolder folder;
+  const std::string small = folder.write("small.json", kSmall).string();
+  const std::string out = (folder / "r").string();
+  const Ran ran = slipstream({"run", small, "--json", "--out", out});
+  ASSERT_EQ(ran.status, kExitOk) << ran.err;
+  const Json told = Json::parse(ran.out);
+  // Expect two points in each world, with the claims kept
+  ASSERT_EQ(told.at("points").size(), 4u);
+  for (const Json& point : told.at("points")) {
+    EXPECT_GE(point.at("metrics").at("throughput_ops_per_s").at("median"), point.at("world") == "sim" ? 1 : 0);
+  }
+  for (const Json& claim : told.at("expect")) EXPECT_EQ(claim.at("outcome"), "holds") << claim;
+  // Expect nothing to be done again by a second run
+  const std::string points = TestFolder::read(folder / "r/points.jsonl");
+  const Ran again = slipstream({"run", small, "--json", "--out", out});
+  EXPECT_EQ(again.status, kExitOk);
+  EXPECT_NE(again.err.find("4 of 4 runs are in"), std::string::npos) << again.err;
+  EXPECT_EQ(TestFolder::read(folder / "r/points.jsonl"), points);
+  // Expect another spec to be refused there
+  const Ran other = slipstream({"run", small, "--json", "--out", out, "--seed", "99"});
+  EXPECT_EQ(other.status, kExitUsage);
+  EXPECT_NE(other.err.find("/seed is 1 there and 99 here"), std::string::npos) << other.err;
+}
+
+TEST(CommandLine, SimulatedLinesAreTheSameBytesEachTime) {
+  TestFolder folder;
+  const std::string small = folder.write("small.json", kSmall).string();
+  for (const char* name : {"a", "b"}) {
+    const Ran ran =
+        slipstream({"run", small, "--json", "--on", "sim", "--repeats", "2", "--out", (folder / name).string()});
+    ASSERT_EQ(ran.status, kExitOk) << ran.err;
+  }
+  EXPECT_EQ(TestFolder::read(folder / "a/points.jsonl"), TestFolder::read(folder / "b/points.jsonl"));
+}
+
+}  // namespace
+}  // namespace slipstream::cli
