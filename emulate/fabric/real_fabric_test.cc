@@ -213,6 +213,63 @@ TEST_P(RealFabrics, ThreadsTalkAndSleep) {
   thread.join();
 }
 
+// Writes without pause until the channel dies.
+void write_until_down(RealFabric& fabric, Bytes source) {
+  post(fabric, OpKind::kConnect, 1, [](Op& op) { op.peer = NodeId{1}; });
+  RemoteKey key = 0;
+  std::memcpy(&key, wait_for(fabric, EventKind::kMessage).bytes.data(), sizeof key);
+  for (Ticket ticket = 1;; ++ticket) {
+    std::memset(source.data(), static_cast<int>(ticket), source.size());
+    const Slice slice{source.data(), source.size()};
+    Op ops[2];
+    for (Op& op : ops) {
+      op.kind = OpKind::kWrite;
+      op.channel = 1;
+      op.body = {&slice, 1};
+      op.key = key;
+    }
+    ops[1].ticket = ticket;
+    fabric.post(ops);
+    Event event;
+    do {
+      while (fabric.poll({&event, 1}) == 0) std::this_thread::yield();
+    } while (event.kind != EventKind::kAcked && event.kind != EventKind::kDown);
+    if (event.kind == EventKind::kDown) return;
+  }
+}
+
+TEST_P(RealFabrics, RevokedAndWithdrawnMemoryIsStillUnderFire) {
+  // Given a writer on another thread that never stops, expect memory that does not change after kRevoked or kWithdrawn,
+  // and the writer to see its channel die.
+  Maker maker(GetParam(), 2);
+  const auto writer = maker.make(0);
+  const auto granter = maker.make(1);
+  const Bytes source = writer->create_region("source", 8192).memory;
+  const Bytes memory = granter->create_region("memory", 8192).memory;
+  Rng rng(2, "real-fabric-test");
+  for (int round = 0; round < 40; ++round) {
+    std::thread thread([&] { write_until_down(*writer, source); });
+    const Channel channel = wait_for(*granter, EventKind::kConnected).channel;
+    post(*granter, OpKind::kGrant, channel, [&](Op& op) { op.local = memory; });
+    const RemoteKey key = wait_for(*granter, EventKind::kGranted).key;
+    post(*granter, OpKind::kSend, channel, [&](Op& op) { op.head = std::as_bytes(std::span(&key, 1)); });
+    Event event;
+    for (std::uint64_t polls = rng.below(2000); polls > 0; --polls) granter->poll({&event, 1});
+    const bool withdraw = round % 2 == 0;
+    post(*granter, withdraw ? OpKind::kWithdraw : OpKind::kRevoke, channel, [&](Op& op) { op.key = key; });
+    // A channel that dies of the withdrawal before its answer has none.
+    bool down = false;
+    do {
+      while (granter->poll({&event, 1}) == 0) std::this_thread::yield();
+      down = event.kind == EventKind::kDown;
+    } while (!down && event.kind != (withdraw ? EventKind::kWithdrawn : EventKind::kRevoked));
+    const std::vector<std::byte> then(memory.begin(), memory.end());
+    if (withdraw && !down) wait_for(*granter, EventKind::kDown);
+    thread.join();
+    ASSERT_EQ(std::memcmp(then.data(), memory.data(), memory.size()), 0) << "round " << round;
+  }
+}
+
 // The victim: makes memory, grants it, tells the key, then writes into its peer's memory until it is killed.
 [[noreturn]] void run_victim(Maker& maker) {
   const auto fabric = maker.make(1);

@@ -407,8 +407,9 @@ void ShmFabric::wake(ShmPeer& who) {
 // The bell is a locked instruction: whatever was stored before it is seen by the peer that finds the bit.
 void ShmFabric::ring(ShmChannel& channel) {
   if (channel.peer == nullptr) return;
-  if (channel.state == ShmChannel::State::kConnecting) std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (channel.theirs().attached.load(std::memory_order_acquire) == 0) return;
+  // The peer that attaches looks for messages afterwards: either it finds these, or this end finds it attached.
+  if (channel.state == ShmChannel::State::kConnecting) channel.mine().attached.exchange(1, std::memory_order_seq_cst);
+  if (channel.theirs().attached.load(std::memory_order_seq_cst) == 0) return;
   const std::uint32_t bell = channel.theirs().bell;
   channel.peer->control->bells[bell / 64].fetch_or(std::uint64_t{1} << bell % 64, std::memory_order_seq_cst);
   wake(*channel.peer);
