@@ -1,5 +1,5 @@
-// A first-in first-out queue of byte records in one block of memory: each record is contiguous. Grows by doubling while it
-// warms up, then never allocates.
+// A first-in first-out queue of byte records in one block of memory: each record is contiguous. Grows by doubling while
+// it warms up, then never allocates.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Invariants, always on. A failed check is an internal fault: it prints what was expected, the state of the node that was
-// taking its turn, the run's seed and the time, then aborts. A user's mistake is never a check.
+// Invariants, always on. A failed check is an internal fault: it prints what was expected, the state of the node that
+// was taking its turn, the run's seed and the time, then aborts. A user's mistake is never a check.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,9 @@ struct CheckContext {
 
 }  // namespace slipstream
 
-#define SLIP_CHECK(condition, ...)                                                                         \
-  do {                                                                                                     \
-    if (!(condition)) [[unlikely]] {                                                                       \
-      ::slipstream::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__));           \
-    }                                                                                                      \
+#define SLIP_CHECK(condition, ...)                                                               \
+  do {                                                                                           \
+    if (!(condition)) [[unlikely]] {                                                             \
+      ::slipstream::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
+    }                                                                                            \
   } while (false)

@@ -1,6 +1,6 @@
 // CRC32C (Castagnoli, RFC 3720), with the processor's instruction where there is one. Composable:
-// crc32c(crc32c(seed, a), b) == crc32c(seed, a + b); the value is the plain register, without pre- or post-inversion, so
-// a chain may start from any seed.
+// crc32c(crc32c(seed, a), b) == crc32c(seed, a + b); the value is the plain register, without pre- or post-inversion,
+// so a chain may start from any seed.
 #pragma once
 
 #include <cstdint>

@@ -24,7 +24,8 @@ TimeNs Histogram::bucket_low_ns(std::size_t bucket) {
 TimeNs Histogram::quantile_ns(double quantile) const {
   SLIP_CHECK(quantile >= 0.0 && quantile <= 1.0, "quantile {}", quantile);
   if (count_ == 0) return 0;
-  const auto rank = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(quantile * static_cast<double>(count_))));
+  const auto rank =
+      std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(quantile * static_cast<double>(count_))));
   std::uint64_t seen = 0;
   for (std::size_t i = 0; i < kBuckets; ++i) {
     seen += counts_[i];

@@ -1,5 +1,5 @@
-// Latencies in buckets of at most 1.6 % relative width: linear up to 64 ns, then 64 buckets per power of two. Merging two
-// histograms loses nothing.
+// Latencies in buckets of at most 1.6 % relative width: linear up to 64 ns, then 64 buckets per power of two. Merging
+// two histograms loses nothing.
 #pragma once
 
 #include <array>

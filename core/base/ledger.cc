@@ -3,10 +3,24 @@
 namespace slipstream {
 
 std::string_view name(Work work) {
-  static constexpr std::array<std::string_view, kWorkKinds> kNames = {
-      "message_in", "message_out", "control_message_in", "control_message_out", "post_write",  "completion",
-      "turn",       "control_turn", "request",           "hash_probe",          "log_append",  "exactly_once",
-      "copy_bytes", "crc_bytes",    "replica_update",    "issue",               "mutation",    "read"};
+  static constexpr std::array<std::string_view, kWorkKinds> kNames = {"message_in",
+                                                                      "message_out",
+                                                                      "control_message_in",
+                                                                      "control_message_out",
+                                                                      "post_write",
+                                                                      "completion",
+                                                                      "turn",
+                                                                      "control_turn",
+                                                                      "request",
+                                                                      "hash_probe",
+                                                                      "log_append",
+                                                                      "exactly_once",
+                                                                      "copy_bytes",
+                                                                      "crc_bytes",
+                                                                      "replica_update",
+                                                                      "issue",
+                                                                      "mutation",
+                                                                      "read"};
   return kNames[static_cast<std::size_t>(work)];
 }
 

@@ -13,25 +13,25 @@ enum class Role : std::uint8_t { kClient, kPrimary, kBackup, kCoordinator, kCoun
 
 enum class Work : std::uint8_t {
   // Transport: done by the core that drives the NIC.
-  kMessageIn,          // a message taken from the fabric
-  kMessageOut,         // a message handed to the fabric
-  kControlMessageIn,   // the same for open, close, free and membership, counted apart
+  kMessageIn,         // a message taken from the fabric
+  kMessageOut,        // a message handed to the fabric
+  kControlMessageIn,  // the same for open, close, free and membership, counted apart
   kControlMessageOut,
-  kPostWrite,          // a one-sided write or read posted
-  kCompletion,         // an acknowledgement taken from the fabric
+  kPostWrite,   // a one-sided write or read posted
+  kCompletion,  // an acknowledgement taken from the fabric
   // Computation.
-  kTurn,               // a turn in which the role handled at least one data event
-  kControlTurn,        // a turn in which it handled control events only
-  kRequest,            // a request decoded, routed, answered: a client's, or a primary's write at a backup
-  kHashProbe,          // a look-up in the hash index, with the entry it leads to
-  kLogAppend,          // room taken in the log and filled (its bytes are in kCopyBytes); once per mutation
-  kExactlyOnce,        // a mutation checked against, and recorded in, the completion table
-  kCopyBytes,          // bytes moved by this CPU
-  kCrcBytes,           // bytes checksummed by this CPU
-  kReplicaUpdate,      // a replication request applied at a backup (bookkeeping, without the copy)
-  kIssue,              // an operation drawn and built by a client
-  kMutation,           // facts for the denominators, free of cost: a mutation executed,
-  kRead,               // a read executed
+  kTurn,           // a turn in which the role handled at least one data event
+  kControlTurn,    // a turn in which it handled control events only
+  kRequest,        // a request decoded, routed, answered: a client's, or a primary's write at a backup
+  kHashProbe,      // a look-up in the hash index, with the entry it leads to
+  kLogAppend,      // room taken in the log and filled (its bytes are in kCopyBytes); once per mutation
+  kExactlyOnce,    // a mutation checked against, and recorded in, the completion table
+  kCopyBytes,      // bytes moved by this CPU
+  kCrcBytes,       // bytes checksummed by this CPU
+  kReplicaUpdate,  // a replication request applied at a backup (bookkeeping, without the copy)
+  kIssue,          // an operation drawn and built by a client
+  kMutation,       // facts for the denominators, free of cost: a mutation executed,
+  kRead,           // a read executed
   kCount
 };
 inline constexpr std::size_t kWorkKinds = static_cast<std::size_t>(Work::kCount);

@@ -5,7 +5,8 @@ namespace slipstream {
 __extension__ using Uint128 = unsigned __int128;
 
 Rng::Rng(std::uint64_t seed, std::string_view component, std::uint64_t instance) {
-  std::uint64_t x = mix64(seed + 0x9e3779b97f4a7c15ULL) ^ mix64(fnv1a(component)) ^ mix64(instance * 0xd1b54a32d192ed03ULL + 1);
+  std::uint64_t x =
+      mix64(seed + 0x9e3779b97f4a7c15ULL) ^ mix64(fnv1a(component)) ^ mix64(instance * 0xd1b54a32d192ed03ULL + 1);
   for (auto& word : state_) {
     x += 0x9e3779b97f4a7c15ULL;
     word = mix64(x);

@@ -15,9 +15,11 @@ void Coordinator::on_request(Channel channel, std::uint64_t tag, const RpcMessag
       Enlist enlist;
       if (!read_body(message.body, enlist)) return;
       const NodeId node{enlist.node};
-      const bool is_server = std::find(options_.servers.begin(), options_.servers.end(), node) != options_.servers.end();
+      const bool is_server =
+          std::find(options_.servers.begin(), options_.servers.end(), node) != options_.servers.end();
       std::vector<Member>& members = is_server ? servers_ : clients_;
-      const auto known = std::find_if(members.begin(), members.end(), [node](const Member& m) { return m.node == node; });
+      const auto known =
+          std::find_if(members.begin(), members.end(), [node](const Member& m) { return m.node == node; });
       if (known != members.end()) {
         known->channel = channel;
       } else {
@@ -84,7 +86,8 @@ TimeNs Coordinator::deadline() const {
 void Coordinator::answer(const Waiting& waiting, Outbox& out) {
   RpcHeader header = waiting.header;
   header.is_answer = 1;
-  std::memcpy(out.send(waiting.channel, sizeof(header), waiting.tag, Work::kControlMessageOut), &header, sizeof(header));
+  std::memcpy(out.send(waiting.channel, sizeof(header), waiting.tag, Work::kControlMessageOut), &header,
+              sizeof(header));
 }
 
 void Coordinator::answer_map(const Waiting& waiting, Outbox& out) {
@@ -92,8 +95,8 @@ void Coordinator::answer_map(const Waiting& waiting, Outbox& out) {
   header.is_answer = 1;
   const ClusterMap map{static_cast<std::uint32_t>(options_.servers.size()),
                        static_cast<std::uint32_t>(options_.tablets.size())};
-  const std::size_t bytes = sizeof(header) + sizeof(map) + map.servers * sizeof(std::uint16_t) +
-                            map.tablets * sizeof(TabletOnWire);
+  const std::size_t bytes =
+      sizeof(header) + sizeof(map) + map.servers * sizeof(std::uint16_t) + map.tablets * sizeof(TabletOnWire);
   std::byte* at = out.send(waiting.channel, bytes, waiting.tag, Work::kControlMessageOut);
   const auto put = [&at](const auto& value) {
     std::memcpy(at, &value, sizeof(value));

@@ -1,5 +1,5 @@
-// The coordinator: who is a member, which server holds which tablet, and the phases of a run (all servers here, all data
-// loaded, window open, window closed). Membership and placement come from the options; nothing is taken away yet.
+// The coordinator: who is a member, which server holds which tablet, and the phases of a run (all servers here, all
+// data loaded, window open, window closed). Membership and placement come from the options; nothing is taken away yet.
 //
 // Level-triggered: events raise facts, advance() answers what the facts now allow.
 #pragma once

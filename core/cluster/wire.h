@@ -7,8 +7,8 @@
 
 namespace slipstream {
 
-// A node reports for duty; answered when all servers have. The answer's body is ClusterMap, then its servers (u16 each),
-// then its tablets.
+// A node reports for duty; answered when all servers have. The answer's body is ClusterMap, then its servers (u16
+// each), then its tablets.
 struct Enlist {
   std::uint16_t node = 0;
   std::uint16_t kind = 0;  // as NodeKind

@@ -8,8 +8,9 @@ std::string_view name(OpKind kind) {
 }
 
 std::string_view name(EventKind kind) {
-  static constexpr std::string_view kNames[] = {"message", "acked",     "read-done", "connected",    "down",  "revoked",
-                                                "granted", "withdrawn", "stored",    "storage-read", "freed", "storage-failed"};
+  static constexpr std::string_view kNames[] = {"message", "acked",        "read-done", "connected",
+                                                "down",    "revoked",      "granted",   "withdrawn",
+                                                "stored",  "storage-read", "freed",     "storage-failed"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

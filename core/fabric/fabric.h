@@ -1,18 +1,19 @@
-// The network seam. A node sees a fabric as batches of data: ops go in, events come out; nothing blocks and nothing calls
-// back. One fabric object is one node's end of the network. Every implementation (sim, shm, tcp, verbs) passes the same
-// conformance suite (conformance.h).
+// The network seam. A node sees a fabric as batches of data: ops go in, events come out; nothing blocks and nothing
+// calls back. One fabric object is one node's end of the network. Every implementation (sim, shm, tcp, verbs) passes
+// the same conformance suite (conformance.h).
 //
 // The contract:
 //  1. post() never blocks and never calls back. At most kWindowOps ops of a channel may be unacknowledged.
 //  2. An acknowledgement means that the other side's NIC answered; not that its CPU can see the bytes, not that they
 //     survive a crash there.
 //  3. Acknowledgements are cumulative per channel, in post order. Only an op with a ticket is sure to raise an event.
-//  4. After a failure the channel is dead: kDown is raised once on each living end; everything not yet acknowledged is of
-//     unknown outcome; ops posted to a dead channel are dropped, but kRevoke is always answered by one kRevoked.
+//  4. After a failure the channel is dead: kDown is raised once on each living end; everything not yet acknowledged is
+//     of unknown outcome; ops posted to a dead channel are dropped, but kRevoke is always answered by one kRevoked.
 //  5. If the writer dies, any subset of an unacknowledged write's bytes may be there. Readers must verify.
 //  6. A write from a peer thought dead may land late. Only after kRevoked is the memory still; revoke, then read.
 //  7. A received message is a view, valid until the next poll.
-//  8. A write or read outside the granted range, or with a withdrawn or foreign key, kills the channel and changes nothing.
+//  8. A write or read outside the granted range, or with a withdrawn or foreign key, kills the channel and changes
+//     nothing.
 //  9. Messages of a channel arrive whole, once and in post order; a message does not overtake a write posted before it
 //     (RC ordering: what a message's receiver reads of earlier writes on that channel has landed).
 #pragma once
@@ -68,32 +69,32 @@ enum class OpKind : std::uint8_t {
 struct Op {
   OpKind kind = OpKind::kSend;
   Channel channel = 0;
-  NodeId peer = kNoNode;                 // kConnect
-  ConstBytes head;                       // kSend
-  std::span<const Slice> body;           // kSend, kWrite
-  Bytes local;                           // kRead: destination; kGrant: what is granted
-  RemoteKey key = 0;                     // kWrite, kRead, kWithdraw
-  std::uint64_t offset = 0;              // kWrite, kRead: from the start of the granted range
-  Ticket ticket = 0;                     // kSend, kWrite, kRead; kGrant, kWithdraw: comes back in the event
-  std::uint64_t answers = 0;             // kSend: the tag of the message that this one answers; 0: it is a request
-  std::int64_t transport_ps = 0;         // work done in this turn before the op was issued, as the world's
-  std::int64_t compute_ps = 0;           //   cost table prices it (0 where time is real)
+  NodeId peer = kNoNode;          // kConnect
+  ConstBytes head;                // kSend
+  std::span<const Slice> body;    // kSend, kWrite
+  Bytes local;                    // kRead: destination; kGrant: what is granted
+  RemoteKey key = 0;              // kWrite, kRead, kWithdraw
+  std::uint64_t offset = 0;       // kWrite, kRead: from the start of the granted range
+  Ticket ticket = 0;              // kSend, kWrite, kRead; kGrant, kWithdraw: comes back in the event
+  std::uint64_t answers = 0;      // kSend: the tag of the message that this one answers; 0: it is a request
+  std::int64_t transport_ps = 0;  // work done in this turn before the op was issued, as the world's
+  std::int64_t compute_ps = 0;    //   cost table prices it (0 where time is real)
 };
 
 enum class EventKind : std::uint8_t {
   // From the fabric.
-  kMessage,     // bytes: the message; tag: names it, never 0, unique at this node; is_answer: it answers one of ours
-  kAcked,       // everything on the channel up to and including `ticket` was acknowledged
-  kReadDone,    // the read with `ticket` has filled its memory
-  kConnected,   // the channel is up; peer: who is at the other end. Raised at both ends
-  kDown,        // the channel is dead
-  kRevoked,     // nothing can land through the channel any more. After kRevoke also the end of the channel: no kDown
-  kGranted,     // key; ticket as in the op
-  kWithdrawn,   // ticket as in the op
+  kMessage,    // bytes: the message; tag: names it, never 0, unique at this node; is_answer: it answers one of ours
+  kAcked,      // everything on the channel up to and including `ticket` was acknowledged
+  kReadDone,   // the read with `ticket` has filled its memory
+  kConnected,  // the channel is up; peer: who is at the other end. Raised at both ends
+  kDown,       // the channel is dead
+  kRevoked,    // nothing can land through the channel any more. After kRevoke also the end of the channel: no kDown
+  kGranted,    // key; ticket as in the op
+  kWithdrawn,  // ticket as in the op
   // From the storage (core/storage/storage.h).
-  kStored,      // frame `tag` is durable up to `amount` bytes
-  kStorageRead, // frame `tag`: the read with `ticket` has filled its memory
-  kFreed,       // frame `tag` is gone
+  kStored,         // frame `tag` is durable up to `amount` bytes
+  kStorageRead,    // frame `tag`: the read with `ticket` has filled its memory
+  kFreed,          // frame `tag` is gone
   kStorageFailed,  // frame `tag`: append, read or free failed; amount: the errno
 };
 

@@ -1,6 +1,6 @@
 // From key hash to log entry: buckets of one cache line, seven entries and an overflow link each (RAMCloud's HashTable,
-// TOCS'15, section 3.3). An entry is a 24-bit tag of the hash over a 40-bit entry reference; the caller tells false hits
-// from true ones by comparing keys. Doubles when it is three quarters full.
+// TOCS'15, section 3.3). An entry is a 24-bit tag of the hash over a 40-bit entry reference; the caller tells false
+// hits from true ones by comparing keys. Doubles when it is three quarters full.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +50,8 @@ class HashIndex {
     --size_;
   }
 
-  // For a key that is absent. hash_of(ref) gives an entry's hash anew when the index doubles. Ref 0 is never a key's: the
-  // log starts with a segment header.
+  // For a key that is absent. hash_of(ref) gives an entry's hash anew when the index doubles. Ref 0 is never a key's:
+  // the log starts with a segment header.
   template <typename HashOf>
   void insert(KeyHash hash, EntryRef ref, HashOf&& hash_of) {
     SLIP_CHECK(ref != 0 && ref <= kRefMask);

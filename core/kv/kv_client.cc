@@ -15,7 +15,10 @@ constexpr std::uint32_t kNoPart = ~std::uint32_t{0};
 }  // namespace
 
 KvClient::KvClient(const KvClientOptions& options, Channel first_channel)
-    : options_(options), first_channel_(first_channel), operations_(options.max_operations), answered_(kMutationWindow) {
+    : options_(options),
+      first_channel_(first_channel),
+      operations_(options.max_operations),
+      answered_(kMutationWindow) {
   for (std::uint32_t i = options.max_operations; i > 0; --i) free_operations_.push_back(i - 1);
 }
 

@@ -1,5 +1,6 @@
-// A client's side of the key-value store: operations of one or many items, split over the servers that hold the tablets,
-// sent again until they are answered, each mutation numbered so that it takes effect exactly once (RIFL, SOSP'15).
+// A client's side of the key-value store: operations of one or many items, split over the servers that hold the
+// tablets, sent again until they are answered, each mutation numbered so that it takes effect exactly once (RIFL,
+// SOSP'15).
 //
 // Invariants: at most `max_operations` operations are open and fewer than kMutationWindow mutations without an answer
 // (can_submit() tells); an operation completes once, with one result for each item, in the items' order.
@@ -21,8 +22,8 @@ namespace slipstream {
 struct KvClientOptions {
   std::uint32_t client_id = 1;
   std::uint32_t max_operations = 64;
-  TimeNs timeout_ns = 500 * kMillisecond;    // without an answer, a request is sent again
-  TimeNs reconnect_ns = 1 * kMillisecond;    // pause before a lost server is tried again
+  TimeNs timeout_ns = 500 * kMillisecond;  // without an answer, a request is sent again
+  TimeNs reconnect_ns = 1 * kMillisecond;  // pause before a lost server is tried again
 };
 
 struct KvItem {
@@ -88,7 +89,7 @@ class KvClient {
     std::uint32_t operation = 0;
     std::uint16_t server = 0;
     TimeNs sent_ns = 0;
-    std::vector<std::byte> request;        // as it goes over the wire
+    std::vector<std::byte> request;         // as it goes over the wire
     std::vector<std::uint32_t> item_index;  // its items' places in the operation
   };
   struct Server {

@@ -24,11 +24,12 @@ std::string text_of(ConstBytes bytes) { return {reinterpret_cast<const char*>(by
 
 // A store with a log of its own, without a network.
 struct StoreFixture {
-  StoreFixture() : memory(4 * kMiB), log({64 * kKiB, memory.size()}, NodeId{1}, Region{0, memory}), store(log, NodeId{1}) {
+  StoreFixture()
+      : memory(4 * kMiB), log({64 * kKiB, memory.size()}, NodeId{1}, Region{0, memory}), store(log, NodeId{1}) {
     store.set_tablets(TabletMap({{kTable, 0, ~std::uint64_t{0}, NodeId{1}}}));
   }
-  ItemResult run(KvKind kind, const std::string& key, const std::string& value = "", std::uint64_t argument = kAnyVersion,
-                 std::uint64_t repeat_of = 0) {
+  ItemResult run(KvKind kind, const std::string& key, const std::string& value = "",
+                 std::uint64_t argument = kAnyVersion, std::uint64_t repeat_of = 0) {
     KvItemHeader item;
     item.kind = kind;
     item.key_bytes = static_cast<std::uint16_t>(key.size());
@@ -155,7 +156,10 @@ TEST(KvStore, ObjectAndCompletionRecordShareABatch) {
 class Lossy {
  public:
   Lossy(std::uint64_t seed, std::uint64_t lose, std::uint64_t twice)
-      : rng_(seed, "lossy"), lose_(lose), twice_(twice), client_({.client_id = 9, .max_operations = 16, .timeout_ns = 50}, 10) {
+      : rng_(seed, "lossy"),
+        lose_(lose),
+        twice_(twice),
+        client_({.client_id = 9, .max_operations = 16, .timeout_ns = 50}, 10) {
     ReplicationOptions replication;
     replication.policy = Policy::kNone;
     for (std::uint16_t i = 0; i < 2; ++i) {
@@ -215,7 +219,8 @@ class Lossy {
     EXPECT_TRUE(parse(message.bytes, request.message));
     masters_[message.server]->execute(std::span(&request, 1), server_out_);
     masters_[message.server]->advance(now_, server_out_);
-    for (const Op& op : server_out_.ops()) transit_.push_back({false, message.server, {op.head.begin(), op.head.end()}});
+    for (const Op& op : server_out_.ops())
+      transit_.push_back({false, message.server, {op.head.begin(), op.head.end()}});
     server_out_.clear();
     return false;
   }

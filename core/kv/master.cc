@@ -10,9 +10,7 @@ namespace slipstream {
 
 Master::Master(const LogOptions& log, const ReplicationOptions& replication, NodeId self, std::uint64_t seed,
                const Region& log_memory, Channel first_backup_channel)
-    : log_(log, self, log_memory),
-      store_(log_, self),
-      replicas_(replication, self, log_, seed, first_backup_channel) {}
+    : log_(log, self, log_memory), store_(log_, self), replicas_(replication, self, log_, seed, first_backup_channel) {}
 
 void Master::execute(std::span<Request> requests, Outbox& out) {
   // Two looks ahead, so that the cache misses of a turn's requests overlap.
@@ -82,8 +80,8 @@ bool Master::rests_on_durable(const KvItemHeader& item, const ItemResult& result
   if (result.status == Status::kWrongServer || result.status == Status::kLogFull) return true;
   if (log_.appended_position() <= durable_) return true;
   if (is_mutation(item.kind) || result.seen == 0) return false;
-  // Log memory is filled in order: an entry's slot is its segment's number. Its bytes end before the position of whatever
-  // is certified behind it.
+  // Log memory is filled in order: an entry's slot is its segment's number. Its bytes end before the position of
+  // whatever is certified behind it.
   return position_of(SegmentId{result.seen >> 24}, result.seen & 0xffffff) < durable_;
 }
 
@@ -91,8 +89,7 @@ void Master::append_answer(const ItemResult& result) {
   KvItemAnswer answer;
   answer.status = result.status;
   answer.version = result.version;
-  answer.value_bytes =
-      static_cast<std::uint32_t>(result.has_counter ? sizeof(result.counter) : result.value.size());
+  answer.value_bytes = static_cast<std::uint32_t>(result.has_counter ? sizeof(result.counter) : result.value.size());
   const std::size_t at = answer_.size();
   answer_.resize(at + sizeof(answer) + answer.value_bytes);
   std::memcpy(answer_.data() + at, &answer, sizeof(answer));
@@ -117,9 +114,10 @@ void Master::advance(TimeNs now, Outbox& out) {
 
 std::string Master::trouble() const {
   if (log_full_) {
-    return fmt::format("the log memory of {} MiB is used up (there is no cleaning yet): raise cluster.log_memory, or "
-                       "shorten the run",
-                       log_.segment_count() * log_.head().memory.size() / kMiB);
+    return fmt::format(
+        "the log memory of {} MiB is used up (there is no cleaning yet): raise cluster.log_memory, or "
+        "shorten the run",
+        log_.segment_count() * log_.head().memory.size() / kMiB);
   }
   return replicas_.trouble();
 }

@@ -1,8 +1,8 @@
-// A server's primary side: log, objects and replication put together, and the rule that joins them: an answer leaves when
-// everything it rests on is on all backups, so reads see only what is replicated (design section 3).
+// A server's primary side: log, objects and replication put together, and the rule that joins them: an answer leaves
+// when everything it rests on is on all backups, so reads see only what is replicated (design section 3).
 //
-// Answers leave in the order of the log positions they wait for. Anything executed in a turn is certified and sent as one
-// batch at the end of the turn, when the replicas' windows allow.
+// Answers leave in the order of the log positions they wait for. Anything executed in a turn is certified and sent as
+// one batch at the end of the turn, when the replicas' windows allow.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +60,7 @@ class Master {
   ReplicaManager replicas_;
   LogPosition durable_ = 0;
   Ring<Waiting> waiting_;
-  ByteFifo answers_;             // of waiting_, in the same order
+  ByteFifo answers_;               // of waiting_, in the same order
   std::vector<std::byte> answer_;  // scratch: the answer being made
   bool log_full_ = false;
 };

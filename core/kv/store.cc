@@ -160,12 +160,12 @@ ItemResult KvStore::mutate(const KvItemHeader& item, ConstBytes key, ConstBytes 
 }
 
 // Effect and completion record in one append: both are there after a crash, or neither.
-bool KvStore::append_mutation(const KvItemHeader& item, ConstBytes key, ConstBytes value, const CompletionRecord& record,
-                              bool effect, std::uint64_t dead_segment, EntryRef& ref, Outbox& out) {
+bool KvStore::append_mutation(const KvItemHeader& item, ConstBytes key, ConstBytes value,
+                              const CompletionRecord& record, bool effect, std::uint64_t dead_segment, EntryRef& ref,
+                              Outbox& out) {
   const bool remove = item.kind == KvKind::kRemove;
   const std::size_t header = remove ? sizeof(TombstoneHeader) : sizeof(ObjectHeader);
-  const std::size_t effect_bytes =
-      effect ? kEntryHeaderBytes + header + key.size() + (remove ? 0 : value.size()) : 0;
+  const std::size_t effect_bytes = effect ? kEntryHeaderBytes + header + key.size() + (remove ? 0 : value.size()) : 0;
   const std::size_t bytes = effect_bytes + kEntryHeaderBytes + sizeof(CompletionRecord);
   std::byte* at = log_.append(bytes, out);
   if (at == nullptr) return false;

@@ -1,8 +1,9 @@
-// The objects of one server: executes items against log and index. Mutations are recorded with their answer in the batch
-// that carries their effect, so they take effect exactly once (RIFL; design section 3). It says nothing about when an
-// answer may leave: that is core/kv/master.h's.
+// The objects of one server: executes items against log and index. Mutations are recorded with their answer in the
+// batch that carries their effect, so they take effect exactly once (RIFL; design section 3). It says nothing about
+// when an answer may leave: that is core/kv/master.h's.
 //
-// Invariants: the newest version of every live object is in the index; versions of a key only rise, also across removes.
+// Invariants: the newest version of every live object is in the index; versions of a key only rise, also across
+// removes.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ struct ItemResult {
   ConstBytes value;           // reads: in log memory
   std::uint64_t counter = 0;  // increments: the value after it
   bool has_counter = false;
-  EntryRef seen = 0;          // the entry that the outcome rests on; 0: an absence
-  bool drop = false;          // a repeat whose answer the client already has
+  EntryRef seen = 0;  // the entry that the outcome rests on; 0: an absence
+  bool drop = false;  // a repeat whose answer the client already has
 };
 
 class KvStore {
@@ -32,8 +33,8 @@ class KvStore {
 
   void set_tablets(TabletMap tablets) { tablets_ = std::move(tablets); }
 
-  // The two looks ahead: bring the bucket, then the entry, into the cache. Many of them overlap. The entry is loaded, not
-  // prefetched: a prefetch is dropped where the page's translation is not at hand, and the log has many pages.
+  // The two looks ahead: bring the bucket, then the entry, into the cache. Many of them overlap. The entry is loaded,
+  // not prefetched: a prefetch is dropped where the page's translation is not at hand, and the log has many pages.
   void touch_bucket(KeyHash hash) const { index_.prefetch(hash); }
   void touch_entry(KeyHash hash) const {
     const EntryRef ref = index_.candidate(hash);

@@ -88,7 +88,7 @@ struct CompletionRecord {
   std::uint64_t acked_below = 0;  // the client has the answers to all its sequences below this
   std::uint64_t key_hash = 0;     // the record goes where the key's tablet goes
   std::uint64_t version = 0;
-  std::uint64_t counter = 0;      // increments: the value after it
+  std::uint64_t counter = 0;  // increments: the value after it
   std::uint32_t status = 0;
 };
 static_assert(sizeof(CompletionRecord) == 52 && offsetof(CompletionRecord, status) == 48);

@@ -1,9 +1,11 @@
-// A master's log in registered memory: a list of fixed-size segments, one of them the head (RAMCloud, FAST'14, section 3;
-// design "Log, segments, certificates"). It appends and certifies; carrying the bytes to backups is core/replication's.
+// A master's log in registered memory: a list of fixed-size segments, one of them the head (RAMCloud, FAST'14, section
+// 3; design "Log, segments, certificates"). It appends and certifies; carrying the bytes to backups is
+// core/replication's.
 //
 // Invariants:
 //  - the bytes of a segment below sealed_bytes() never change again, and end with a certificate;
-//  - what one append() call reserves lies in one segment and below one certificate: it is replicated whole or not at all;
+//  - what one append() call reserves lies in one segment and below one certificate: it is replicated whole or not at
+//     all;
 //  - segment ids rise by one; every head starts with its segment header and the digest of all live segments.
 #pragma once
 
@@ -20,7 +22,8 @@
 
 namespace slipstream {
 
-// A point of the whole log, comparable: a later byte has a greater position. Segment in the high, offset in the low half.
+// A point of the whole log, comparable: a later byte has a greater position. Segment in the high, offset in the low
+// half.
 using LogPosition = std::uint64_t;
 constexpr LogPosition position_of(SegmentId segment, std::size_t offset) { return index(segment) << 32 | offset; }
 

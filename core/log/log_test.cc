@@ -137,8 +137,9 @@ TEST(CertificateWalk, ARecycledBufferFullOfOldValidDataHoldsNothing) {
     LogFixture old_log(seed, 1);
     old_log.fill_first_segment();
     // given the whole valid bytes of another segment: another id, another epoch or another master
-    for (const SegmentIdentity other : {SegmentIdentity{NodeId{1}, SegmentId{1}, 0}, SegmentIdentity{NodeId{1}, SegmentId{0}, 1},
-                                        SegmentIdentity{NodeId{2}, SegmentId{0}, 0}}) {
+    for (const SegmentIdentity other :
+         {SegmentIdentity{NodeId{1}, SegmentId{1}, 0}, SegmentIdentity{NodeId{1}, SegmentId{0}, 1},
+          SegmentIdentity{NodeId{2}, SegmentId{0}, 0}}) {
       EXPECT_EQ(walk_certificates(old_log.first(), other).valid_bytes(), 0u);
     }
     // and new data over the start of old data that is the same byte for byte behind it

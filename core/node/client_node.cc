@@ -14,8 +14,8 @@ constexpr Channel kFirstServerChannel = 2;
 constexpr NodeId kCoordinatorNode{0};
 constexpr std::uint64_t kTable = 1;
 constexpr std::uint32_t kLoadOperations = 8;
-constexpr std::size_t kLoadItems = 32;             // of one multi-write
-constexpr std::size_t kLoadBytes = 64 * kKiB;      // values of one multi-write, roughly
+constexpr std::size_t kLoadItems = 32;         // of one multi-write
+constexpr std::size_t kLoadBytes = 64 * kKiB;  // values of one multi-write, roughly
 constexpr std::uint64_t kLoadCookie = ~std::uint64_t{0};
 
 KvClientOptions client_options(const ClusterOptions& options, NodeId self) {

@@ -1,5 +1,5 @@
-// A client: loads its share of the records, waits for the others, warms up, offers load through the measured window, waits
-// for what is open, and reports. Sources of operations and arrivals are core/workload's.
+// A client: loads its share of the records, waits for the others, warms up, offers load through the measured window,
+// waits for what is open, and reports. Sources of operations and arrivals are core/workload's.
 //
 // What is measured: throughput counts operations completed inside the window; latency counts those whose start (open
 // loop: intended arrival) lies inside it, whenever they complete, so no late one is left out.

@@ -41,9 +41,10 @@ std::string problem_with(const ClusterOptions& o) {
     return fmt::format("cluster: {} servers and {} clients are more than 4000 nodes", o.servers, o.clients);
   }
   if (factor >= o.servers) {
-    return fmt::format("replication.factor: {} replicas do not fit on {} servers (at most {}: a primary never holds its "
-                       "own replica)",
-                       factor, o.servers, o.servers - 1);
+    return fmt::format(
+        "replication.factor: {} replicas do not fit on {} servers (at most {}: a primary never holds its "
+        "own replica)",
+        factor, o.servers, o.servers - 1);
   }
   if (o.log.segment_bytes < 4 * kKiB || o.log.segment_bytes > 8 * kMiB) {
     return fmt::format("cluster.segment: {} bytes; 4 KiB to 8 MiB work", o.log.segment_bytes);
@@ -59,9 +60,10 @@ std::string problem_with(const ClusterOptions& o) {
   }
   const std::size_t entry = o.workload.key_bytes + o.workload.value_bytes + 512;
   if (segments * sizeof(std::uint64_t) + entry > o.log.segment_bytes || entry > kMaxMessage - 4 * kKiB) {
-    return fmt::format("workload.value: an object of {} bytes does not fit into a segment of {} bytes and a message of "
-                       "{} bytes",
-                       entry, o.log.segment_bytes, kMaxMessage);
+    return fmt::format(
+        "workload.value: an object of {} bytes does not fit into a segment of {} bytes and a message of "
+        "{} bytes",
+        entry, o.log.segment_bytes, kMaxMessage);
   }
   if (o.replication.max_write_bytes == 0 || o.replication.max_write_bytes > 1 * kMiB) {
     return fmt::format("replication.max_write: {} bytes; 1 B to 1 MiB work", o.replication.max_write_bytes);
@@ -71,9 +73,10 @@ std::string problem_with(const ClusterOptions& o) {
   }
   // Opening a head needs its buffer before the old head's is given back.
   if (factor > 0 && o.replication.buffers < 2u * factor) {
-    return fmt::format("replication.buffers: {} buffers are too few for factor {}: every primary has up to two segments "
-                       "open at once; {} are needed at least",
-                       o.replication.buffers, factor, 2 * factor);
+    return fmt::format(
+        "replication.buffers: {} buffers are too few for factor {}: every primary has up to two segments "
+        "open at once; {} are needed at least",
+        o.replication.buffers, factor, 2 * factor);
   }
   if (o.workload.outstanding == 0 || o.workload.outstanding >= kMutationWindow) {
     return fmt::format("workload.outstanding: {}; 1 to {} work", o.workload.outstanding, kMutationWindow - 1);

@@ -31,7 +31,9 @@ struct ClusterOptions {
 enum class NodeKind : std::uint8_t { kCoordinator, kServer, kClient };
 std::string_view name(NodeKind kind);
 
-inline std::uint16_t node_count(const ClusterOptions& o) { return static_cast<std::uint16_t>(1 + o.servers + o.clients); }
+inline std::uint16_t node_count(const ClusterOptions& o) {
+  return static_cast<std::uint16_t>(1 + o.servers + o.clients);
+}
 NodeKind kind_of(const ClusterOptions& options, NodeId node);
 std::string node_name(const ClusterOptions& options, NodeId node);  // "coordinator", "server-0", "client-0"
 

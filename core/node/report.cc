@@ -119,9 +119,10 @@ NodeReport decode_report(ConstBytes bytes) {
   NodeReport report;
   std::uint32_t crc = 0;
   if (bytes.size() != sizeof(report) + sizeof(crc)) {
-    throw std::runtime_error(fmt::format("a node's report has {} bytes instead of {}: the node did not finish, or is of "
-                                         "another build",
-                                         bytes.size(), sizeof(report) + sizeof(crc)));
+    throw std::runtime_error(
+        fmt::format("a node's report has {} bytes instead of {}: the node did not finish, or is of "
+                    "another build",
+                    bytes.size(), sizeof(report) + sizeof(crc)));
   }
   std::memcpy(&crc, bytes.data() + sizeof(report), sizeof(crc));
   if (crc != crc32c(0xffffffff, bytes.first(sizeof(report)))) {

@@ -1,5 +1,5 @@
-// What a run tells: each node's counters over the measured window, and the metrics made of them. Both worlds fill the same
-// reports, so a metric has one definition. Metric names end in their unit.
+// What a run tells: each node's counters over the measured window, and the metrics made of them. Both worlds fill the
+// same reports, so a metric has one definition. Metric names end in their unit.
 #pragma once
 
 #include <array>
@@ -18,8 +18,8 @@ namespace slipstream {
 struct ClientStats {
   std::array<Histogram, kOperationTypes> latency;
   std::uint64_t completed = 0;
-  std::uint64_t failed = 0;    // answered with an error
-  std::uint64_t wrong = 0;     // reads whose value is not one of their key's
+  std::uint64_t failed = 0;  // answered with an error
+  std::uint64_t wrong = 0;   // reads whose value is not one of their key's
   std::uint64_t retries = 0;
   TimeNs window_start_ns = 0;
   TimeNs window_end_ns = 0;
@@ -28,12 +28,12 @@ struct ClientStats {
 struct NodeReport {
   NodeId node = kNoNode;
   NodeKind kind = NodeKind::kServer;
-  Ledger ledger;                                // between the marks
-  std::array<std::uint64_t, kRoles> cpu_ns{};   // CPU time in step() between the marks; sim: modelled busy time
-  std::uint64_t fabric_cpu_ns = 0;              // in post() and poll(): over shm and tcp also what a NIC would do
-  std::uint64_t network_bytes = 0;              // sent by this node, between the marks
-  TimeNs window_ns = 0;                         // between the marks, on the node's clock
-  ClientStats client;                           // clients only
+  Ledger ledger;                               // between the marks
+  std::array<std::uint64_t, kRoles> cpu_ns{};  // CPU time in step() between the marks; sim: modelled busy time
+  std::uint64_t fabric_cpu_ns = 0;             // in post() and poll(): over shm and tcp also what a NIC would do
+  std::uint64_t network_bytes = 0;             // sent by this node, between the marks
+  TimeNs window_ns = 0;                        // between the marks, on the node's clock
+  ClientStats client;                          // clients only
 };
 
 struct Metric {

@@ -1,4 +1,5 @@
-// A server: a primary and a backup at once, on one core. Sorts what happened to the two sides, lets each act, in one turn.
+// A server: a primary and a backup at once, on one core. Sorts what happened to the two sides, lets each act, in one
+// turn.
 #pragma once
 
 #include <string>

@@ -138,8 +138,8 @@ void Backup::on_write(Channel channel, std::uint64_t tag, const RpcMessage& mess
   const ConstBytes bytes = message.body.subspan(sizeof(request));
   const std::size_t i = request.buffer;
   if (i >= buffers_.size() || buffers_[i].phase != Phase::kOpen || buffers_[i].channel != channel ||
-      index(buffers_[i].identity.segment) != request.segment || request.length != bytes.size() || request.offset != buffers_[i].received ||
-      bytes.size() > segment_bytes_ - request.offset) {
+      index(buffers_[i].identity.segment) != request.segment || request.length != bytes.size() ||
+      request.offset != buffers_[i].received || bytes.size() > segment_bytes_ - request.offset) {
     return answer(channel, tag, message, Status::kBadRequest, out, Work::kMessageOut);
   }
   std::memcpy(memory(i).data() + request.offset, bytes.data(), bytes.size());
@@ -160,8 +160,7 @@ void Backup::on_close(Channel channel, std::uint64_t tag, const RpcMessage& mess
                request.length <= segment_bytes_ && request.length >= kCertificateEntryBytes;
   if (right) {
     // The last certificate must be there and be the one that the primary means; all before it is verified next.
-    const auto last =
-        load<Certificate>(memory(i).data() + request.length - sizeof(Certificate));
+    const auto last = load<Certificate>(memory(i).data() + request.length - sizeof(Certificate));
     right = last.covered == request.length - kCertificateEntryBytes && last.crc == request.crc;
   }
   if (!right) return answer(channel, tag, message, Status::kBadRequest, out, Work::kControlMessageOut);
@@ -189,7 +188,9 @@ void Backup::on_withdrawn(Ticket ticket) {
 }
 
 void Backup::on_channel_down(Channel channel, Outbox& out) {
-  const auto uses = [channel](const Buffer& b) { return b.phase != Phase::kFree && b.writable && b.channel == channel; };
+  const auto uses = [channel](const Buffer& b) {
+    return b.phase != Phase::kFree && b.writable && b.channel == channel;
+  };
   if (std::any_of(buffers_.begin(), buffers_.end(), uses)) out.revoke(channel);
 }
 

@@ -79,7 +79,8 @@ void ReplicaManager::on_answer(Channel channel, const RpcMessage& message, TimeN
   out.work(Work::kControlMessageIn);
   ReplicatedSegment* const rs = tracked(header.id);
   if (rs == nullptr) return;
-  const auto at = std::find_if(rs->replicas.begin(), rs->replicas.end(), [from](const Replica& r) { return r.link == from; });
+  const auto at =
+      std::find_if(rs->replicas.begin(), rs->replicas.end(), [from](const Replica& r) { return r.link == from; });
   if (at == rs->replicas.end()) return;
   if (header.opcode == Opcode::kBackupOpen && header.status == Status::kOk) {
     BackupOpenAnswer body;
@@ -94,7 +95,8 @@ void ReplicaManager::on_answer(Channel channel, const RpcMessage& message, TimeN
     retry(link.refused_until);
   } else if (header.opcode == Opcode::kBackupClose) {
     if (header.status != Status::kOk) {
-      trouble_ = fmt::format("backup {} cannot close segment {}: {}", index(link.backup), header.id, name(header.status));
+      trouble_ =
+          fmt::format("backup {} cannot close segment {}: {}", index(link.backup), header.id, name(header.status));
       return;
     }
     at->progress.closed = true;
@@ -124,8 +126,8 @@ void ReplicaManager::advance(TimeNs now, Outbox& out) {
   }
   while (!open_.empty() && log_.segment(open_.front().segment).closed && open_.front().all_closed()) open_.pop_front();
 
-  bool may_open = true;    // all before it are open everywhere
-  bool may_fill = true;    // all before it are closed everywhere
+  bool may_open = true;  // all before it are open everywhere
+  bool may_fill = true;  // all before it are closed everywhere
   for (std::size_t i = 0; i < open_.size() && may_open; ++i) {
     ReplicatedSegment& rs = open_[i];
     may_open = advance_open(rs, now, out);
@@ -190,7 +192,8 @@ bool ReplicaManager::place(ReplicatedSegment& rs, Replica& replica, TimeNs now) 
     // The next of a random permutation, drawn as far as it is needed (Fisher and Yates).
     std::swap(order_[n], order_[n + rng_.below(count - n)]);
     const std::uint16_t i = order_[n];
-    const bool taken = std::any_of(rs.replicas.begin(), rs.replicas.end(), [i](const Replica& r) { return r.link == i; });
+    const bool taken =
+        std::any_of(rs.replicas.begin(), rs.replicas.end(), [i](const Replica& r) { return r.link == i; });
     if (taken) continue;
     if (links_[i].refused_until > now) {
       earliest = std::min(earliest, links_[i].refused_until);
@@ -251,8 +254,8 @@ void ReplicaManager::send_bytes(ReplicatedSegment& rs, std::uint16_t i, std::uin
   body.master = index(self_);
   body.buffer = static_cast<std::uint16_t>(replica.key);
   body.epoch = segment.identity.epoch;
-  std::byte* const head = out.send(channel_of(replica.link), sizeof(header) + sizeof(body), 0, Work::kMessageOut,
-                                   std::span(&bytes, 1));
+  std::byte* const head =
+      out.send(channel_of(replica.link), sizeof(header) + sizeof(body), 0, Work::kMessageOut, std::span(&bytes, 1));
   std::memcpy(head, &header, sizeof(header));
   std::memcpy(head + sizeof(header), &body, sizeof(body));
 }
@@ -301,7 +304,9 @@ std::string ReplicaManager::describe() const {
     line += fmt::format(" seg {} epoch {} [", rs.segment, rs.epoch);
     for (const Replica& r : rs.replicas) {
       line += fmt::format(" {}:{}{}{}/{}w{}", r.link == kNoLink ? -1 : static_cast<int>(index(links_[r.link].backup)),
-                          r.progress.opened ? "o" : r.progress.open_sent ? "?" : "-",
+                          r.progress.opened      ? "o"
+                          : r.progress.open_sent ? "?"
+                                                 : "-",
                           r.progress.closed ? "c" : "", r.progress.sent, r.progress.acked, r.progress.writes);
     }
     line += " ]";

@@ -1,5 +1,5 @@
-// The primary's side of replication: places, opens, fills and closes the replicas of its segments, under the policy of the
-// options. Sources: RAMCloud's ReplicaManager and BackupSelector (SOSP'11, FAST'14), Tailwind (ATC'18).
+// The primary's side of replication: places, opens, fills and closes the replicas of its segments, under the policy of
+// the options. Sources: RAMCloud's ReplicaManager and BackupSelector (SOSP'11, FAST'14), Tailwind (ATC'18).
 //
 // Rules (RAMCloud; they keep the log's tail findable):
 //  - opens go out in order: not before the previous segment is open on all its backups;
@@ -88,7 +88,7 @@ class ReplicaManager {
   Rng rng_;
   Channel first_channel_;
   std::vector<Link> links_;
-  std::vector<std::uint16_t> order_;  // all links; scratch of place()
+  std::vector<std::uint16_t> order_;    // all links; scratch of place()
   std::deque<ReplicatedSegment> open_;  // segments that are not closed on all backups, oldest first
   std::uint64_t next_segment_ = 0;      // the first segment of the log that is not in open_ yet
   LogPosition durable_ = 0;

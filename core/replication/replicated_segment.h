@@ -45,8 +45,8 @@ struct ReplicatedSegment {
     last_batch_end = sealed;
     batch_ends.push(sealed);
   }
-  // The end of the last batch that every replica has whole. A batch may be cut into several writes: bytes that are there
-  // without their certificate do not count.
+  // The end of the last batch that every replica has whole. A batch may be cut into several writes: bytes that are
+  // there without their certificate do not count.
   std::uint32_t durable() {
     const std::uint32_t there = acked();
     while (!batch_ends.empty() && batch_ends.front() <= there) {

@@ -97,7 +97,8 @@ class Bench {
   bool settled() const {
     if (!manager_.idle()) return false;
     for (const auto& side : sides_) {
-      if (!side->to_backup.empty() || !side->to_primary.empty() || side->backup->needs_turn() || !side->storing.empty()) {
+      if (!side->to_backup.empty() || !side->to_primary.empty() || side->backup->needs_turn() ||
+          !side->storing.empty()) {
         return false;
       }
     }
@@ -210,7 +211,8 @@ class Bench {
     RpcMessage message;
     ASSERT_TRUE(parse(op.bytes, message));
     data_messages_ += message.header.opcode == Opcode::kBackupWrite ? 1 : 0;
-    backup_turn(i, [&](Backup& b, Outbox& out) { b.on_request(static_cast<Channel>(kFirstAccepted + i), 1, message, out); });
+    backup_turn(
+        i, [&](Backup& b, Outbox& out) { b.on_request(static_cast<Channel>(kFirstAccepted + i), 1, message, out); });
   }
 
   void deliver_to_primary(std::size_t i) {

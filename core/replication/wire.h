@@ -14,7 +14,7 @@ struct BackupOpen {
   std::uint32_t epoch = 0;          // of the segment when it was opened: the chain's start
   std::uint32_t replica_epoch = 0;  // rises when a replica of the segment was lost
   std::uint16_t master = 0;
-  std::uint16_t one_sided = 0;      // 1: grant the buffer to this channel
+  std::uint16_t one_sided = 0;  // 1: grant the buffer to this channel
   std::uint32_t capacity = 0;
 };
 static_assert(sizeof(BackupOpen) == 24);

@@ -1,5 +1,5 @@
-// What a server remembers so that each mutation takes effect exactly once (RIFL, Lee et al., SOSP'15, section 3): for each
-// client, the answers that the client may still ask for again.
+// What a server remembers so that each mutation takes effect exactly once (RIFL, Lee et al., SOSP'15, section 3): for
+// each client, the answers that the client may still ask for again.
 //
 // A client numbers its mutations from 1, across all servers, and tells with every request below which number it has all
 // answers. It has at most kMutationWindow mutations without an answer, so a number's place in the table is fixed.

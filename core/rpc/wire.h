@@ -25,7 +25,9 @@ enum class Opcode : std::uint16_t {
   kFinished = 34,
   kWindow = 35,
 };
-constexpr bool is_backup_opcode(Opcode opcode) { return opcode >= Opcode::kBackupOpen && opcode <= Opcode::kBackupClose; }
+constexpr bool is_backup_opcode(Opcode opcode) {
+  return opcode >= Opcode::kBackupOpen && opcode <= Opcode::kBackupClose;
+}
 
 enum class Status : std::uint8_t {
   kOk = 0,

@@ -1,5 +1,5 @@
-// A node is a step function. One node = one core = one shard; a machine with more cores runs more nodes. A world (sim or
-// emulate) drives it: poll -> step -> post. Nodes share nothing.
+// A node is a step function. One node = one core = one shard; a machine with more cores runs more nodes. A world (sim
+// or emulate) drives it: poll -> step -> post. Nodes share nothing.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,9 @@
-// What one turn of a node wishes for: ops for the fabric and the storage, and the ledger of the work it did. A world makes
-// one Outbox per node, hands it to step(), carries the wishes out, and clears it.
+// What one turn of a node wishes for: ops for the fabric and the storage, and the ledger of the work it did. A world
+// makes one Outbox per node, hands it to step(), carries the wishes out, and clears it.
 //
-// Costs: the world gives a table of picoseconds for each kind of work (all zero where time is real). Each op carries the
-// sum of the work entered before it, so "an op leaves the core when the work before it is done" needs no second pass.
+// Costs: the world gives a table of picoseconds for each kind of work (all zero where time is real). Each op carries
+// the sum of the work entered before it, so "an op leaves the core when the work before it is done" needs no second
+// pass.
 #pragma once
 
 #include <array>
