@@ -18,7 +18,7 @@ Host::Host(Network& network, EventQueue& queue, const HardwareProfile& hardware,
       queue_(queue),
       kind_(kind),
       fabric_(network, queue),
-      storage_(queue, hardware, index(fabric_.node())),
+      storage_(queue, medium_, hardware, index(fabric_.node())),
       outbox_(costs) {}
 
 void Host::step(std::span<const Event> events, CheckContext& context) {

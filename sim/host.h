@@ -74,6 +74,7 @@ class Host {
   EventQueue& queue_;
   NodeKind kind_;
   SimFabric fabric_;
+  Medium medium_;
   SimStorage storage_;
   Outbox outbox_;
   std::unique_ptr<Node> node_;

@@ -129,7 +129,7 @@ void Network::send(TransferId id, TimePs time) {
   TimePs start = time + hw_.nic_per_queue_pair * nic.connected;
   if ((t.kind == Kind::kMessage || t.kind == Kind::kWrite) && t.size > hw_.nic_inline_limit) start += hw_.nic_fetch;
   start = std::max(start, nic.engine_free);
-  if (nic.queue_pairs.misses(from.queue_pair)) start += hw_.nic_queue_pair_miss;
+  if (from.connected && nic.queue_pairs.misses(from.queue_pair)) start += hw_.nic_queue_pair_miss;
   nic.engine_free = start + hw_.nic_send_gap;
 
   const std::uint32_t first = packet_bytes(t, 0);
@@ -227,7 +227,7 @@ void Network::to_port(NodeId node, TransferId id, std::int64_t bytes, bool first
   if (first) {
     const Transfer& t = transfers_[id];
     const End& to = connections_[t.connection].ends[1 - t.from];
-    if (nic.queue_pairs.misses(to.queue_pair)) arrival += hw_.nic_queue_pair_miss;
+    if (to.connected && nic.queue_pairs.misses(to.queue_pair)) arrival += hw_.nic_queue_pair_miss;
   }
   nic.receive_free = arrival + std::max(last ? hw_.nic_receive_gap : 0, dma_rate_.time(bytes));
   const TimePs in_memory = arrival + hw_.nic_receive_latency;

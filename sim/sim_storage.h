@@ -16,11 +16,14 @@
 
 namespace slipstream::sim {
 
+// What is durable: outlives the node's storage, as a disk outlives a crash.
+using Medium = std::map<FrameId, std::vector<std::byte>>;
+
 class SimStorage : public Storage {
  public:
-  // `node` is what this medium's events carry in the queue; the queue outlives the storage.
-  SimStorage(EventQueue& queue, const HardwareProfile& hardware, std::uint32_t node)
-      : queue_(queue), latency_(hardware.storage_latency), rate_(hardware.storage_rate), node_(node) {}
+  // `node` is what this storage's events carry in the queue; queue and medium outlive the storage.
+  SimStorage(EventQueue& queue, Medium& medium, const HardwareProfile& hardware, std::uint32_t node)
+      : queue_(queue), frames_(medium), latency_(hardware.storage_latency), rate_(hardware.storage_rate), node_(node) {}
 
   void post(std::span<const StorageOp> ops) override { post_at(ops, queue_.now()); }
   void post_at(std::span<const StorageOp> ops, TimePs time);  // times of one storage rise
@@ -40,13 +43,13 @@ class SimStorage : public Storage {
   Event carry_out(const StorageOp& op);
 
   EventQueue& queue_;
+  Medium& frames_;
   TimePs latency_;
   std::int64_t rate_;
   std::uint32_t node_;
   TimePs free_ = 0;
   Ring<Pending> pending_;
   Ring<Event> inbox_;
-  std::map<FrameId, std::vector<std::byte>> frames_;
 };
 
 }  // namespace slipstream::sim

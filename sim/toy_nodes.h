@@ -38,6 +38,8 @@ class Asker : public Node {
       TimeNs sent = 0;
       std::memcpy(&sent, event.bytes.data(), sizeof sent);
       round_trips.push_back(now - sent);
+      in_order &= sent >= last_sent_;
+      last_sent_ = sent;
       hash_ = mix64(hash_ ^ static_cast<std::uint64_t>(now));
       ask(now, out);
     }
@@ -48,6 +50,7 @@ class Asker : public Node {
   std::uint64_t state_hash() const override { return hash_; }
 
   std::vector<TimeNs> round_trips;
+  bool in_order = true;  // answers came in the order of their requests
 
  private:
   static constexpr Channel kChannel = 1;
@@ -63,6 +66,7 @@ class Asker : public Node {
   AskOptions options_;
   bool dialled_ = false;
   std::uint64_t asked_ = 0;
+  TimeNs last_sent_ = 0;
   std::uint64_t hash_ = 0;
 };
 
