@@ -38,10 +38,19 @@ class Gain:
     peak_rpc: results.Stat
     peak_tailwind: results.Stat
     throughput: Ratio     # of the peaks
+    saturated: tuple      # (rpc, tailwind): an open loop offered more than it served; a closed loop always does
     pairs: list
     ratios: list          # throughput ratio of each pair, by rising x
     latency_p50: Ratio    # rpc over tailwind, at the pair of the lowest load
     latency_p99: Ratio
+    p50s: list            # of each pair that served what was offered, by rising load
+    p99s: list
+
+    @property
+    def bound(self):
+        """What the ratio of the peaks is: "" itself, "≥" a bound, None nothing, as no offered rate was too much."""
+        rpc, tailwind = self.saturated
+        return "" if tailwind else "≥ " if rpc else None
 
 
 def ratio(above, below):
@@ -70,12 +79,23 @@ def gains(data):
         peak_tailwind = max((pair.tailwind.stat(THROUGHPUT) for pair in pairs), key=lambda stat: stat.median)
         operation = results.write_operation([pairs[0].rpc, pairs[0].tailwind])
         prefix = f"{operation}_" if operation else ""
+        p50s, p99s = [[ratio(pair.rpc.stat(name), pair.tailwind.stat(name)) for pair in pairs if met_both(data, pair)]
+                      for name in (prefix + "latency_us_p50", prefix + "latency_us_p99")]
+        saturated = tuple(data.rate_path() is None or not all(results.met_offer(data, group) for group in groups)
+                          for groups in ([pair.rpc for pair in pairs], [pair.tailwind for pair in pairs]))
         found.append(Gain(
-            facet, operation, peak_rpc, peak_tailwind, ratio(peak_tailwind, peak_rpc), pairs,
+            facet, operation, peak_rpc, peak_tailwind, ratio(peak_tailwind, peak_rpc), saturated, pairs,
             [ratio(pair.tailwind.stat(THROUGHPUT), pair.rpc.stat(THROUGHPUT)) for pair in pairs],
-            ratio(pairs[0].rpc.stat(prefix + "latency_us_p50"), pairs[0].tailwind.stat(prefix + "latency_us_p50")),
-            ratio(pairs[0].rpc.stat(prefix + "latency_us_p99"), pairs[0].tailwind.stat(prefix + "latency_us_p99"))))
+            next(iter(p50s), None), next(iter(p99s), None), known(p50s), known(p99s)))
     return found
+
+
+def known(ratios):
+    return [ratio for ratio in ratios if ratio is not None]
+
+
+def met_both(data, pair):
+    return results.met_offer(data, pair.rpc) and results.met_offer(data, pair.tailwind)
 
 
 @dataclass
@@ -114,10 +134,9 @@ def published(folder=PUBLISHED):
 
 
 def for_gain(numbers, metric, workload):
-    """Published ratios beside a gain: those of this workload; without any, those of no workload in particular."""
-    same = [number for number in numbers if number.compare["kind"] == "ratio" and number.compare["metric"] == metric]
-    exact = [number for number in same if number.compare.get("workload") == workload]
-    return exact or [number for number in same if "workload" not in number.compare]
+    """Published ratios of this metric and workload."""
+    return [number for number in numbers if number.compare["kind"] == "ratio" and number.compare["metric"] == metric
+            and number.compare.get("workload") == workload]
 
 
 def applies(number, data):

@@ -30,7 +30,7 @@ class Panel:
 def panels(data):
     numbers = comparison.published()
     rows = [(gain, comparison.for_gain(numbers, comparison.THROUGHPUT, gain.facet.workload))
-            for gain in comparison.gains(data)]
+            for gain in comparison.gains(data) if gain.bound is not None]
     if not rows:
         return []
     grades = [gain.facet.grade for gain, _ in rows] + [number.label for _, beside in rows for number in beside]
@@ -52,8 +52,8 @@ def draw(axes, panel):
         axes.plot([ratio.low, ratio.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
         axes.plot([ratio.value], [row], linestyle="none", marker=MARKS[gain.facet.grade], color=colour, markersize=8,
                   zorder=4)
-        axes.annotate(formats.times(ratio.value), (ratio.value, row), xytext=(0, 7), textcoords="offset points",
-                      ha="center", va="bottom", fontsize=9)
+        axes.annotate(gain.bound + formats.times(ratio.value), (ratio.value, row), xytext=(0, 7),
+                      textcoords="offset points", ha="center", va="bottom", fontsize=9)
         for number in beside:
             axes.plot([number.low], [row], linestyle="none", marker="d", markerfacecolor="white", markersize=10,
                       markeredgecolor=style.STAMP_COLOURS[number.label], markeredgewidth=1.6, zorder=3)

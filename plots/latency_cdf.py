@@ -12,6 +12,7 @@ NAME = "cdf"
 TITLE = "Latency distribution"
 NEEDS = "it takes histograms/ beside points.jsonl"
 LEAST_SHARE = 1e-6
+LEAST_POINTS = 5  # fewer are no distribution: every operation took as long
 
 
 @dataclass
@@ -49,7 +50,7 @@ def panels(data):
             histogram = results.histogram(data, group, operation)
             if histogram and histogram.count:
                 curves[group.policy] = slower(histogram)
-        if curves:
+        if any(len(curve) >= LEAST_POINTS for curve in curves.values()):
             note = style.SHM_NOTE if facet.fabric == "shm" else ""
             found.append(Panel(heading, facet.grade, note, operation, curves))
     return found

@@ -14,7 +14,6 @@ NAME = "latency"
 TITLE = "Latency against load"
 NEEDS = "it takes at least two loads (clients, outstanding or a rate swept) with latency_us_p50 and latency_us_p99"
 THROUGHPUT = "throughput_ops_per_s"
-SERVED = 0.95
 
 
 @dataclass
@@ -48,8 +47,7 @@ def panels(data):
             p50, p99 = group.stat(f"{prefix}latency_us_p50"), group.stat(f"{prefix}latency_us_p99")
             if served is None or p50 is None or p99 is None:
                 continue
-            offered = results.quantity(group.params.get(path)) if path == data.rate_path() else None
-            met = not offered or served >= SERVED * offered
+            met = results.met_offer(data, group)
             curves.setdefault(group.policy, []).append(Load(served, p50, p99, met))
         if any(len(loads) > 1 for loads in curves.values()):
             note = style.SHM_NOTE if facet.fabric == "shm" else ""
@@ -97,7 +95,7 @@ def draw(axes, panel):
     axes.set_xlabel(f"load served, {prefix} operations/s".replace("  ", " "))
     axes.set_ylabel(f"{panel.operation} latency, us".strip() + (" (log scale)" if logarithmic else ""))
     style.title(axes, panel.heading)
-    style.legend(axes, len(policies))
+    style.legend(axes, len(policies) + (not all(load.met for load in loads)))
     style.stamp(axes, panel.grade)
 
 

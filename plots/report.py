@@ -70,10 +70,12 @@ def headline(gain_):
     if gain_.latency_p50:
         whose = f"{gain_.operation} latency".strip()
         value = gain_.latency_p50.value
-        change = f"{formats.times(value)} lower" if value >= 1 else f"{formats.times(1 / value)} higher"
+        change = f"{formats.times(value)} lower" if value >= 1.005 else f"{formats.times(1 / value)} higher"
+        change = "the same" if abs(value - 1) < 0.005 else change
         latency = f" Median {escape(whose)}{LOWEST if len(gain_.pairs) > 1 else ''}: {change}."
     peaks = " at their peaks" if len(gain_.pairs) > 1 else ""
-    return (f"<li><strong>{formats.times(gain_.throughput.value)}</strong>throughput of tailwind over rpc, "
+    ratio = "no overload" if gain_.bound is None else gain_.bound + formats.times(gain_.throughput.value)
+    return (f"<li><strong>{ratio}</strong>throughput of tailwind over rpc, "
             f"{escape(facet.heading)} {tables.grade_mark(facet.grade)}<br>"
             f"<small>{formats.rate(gain_.peak_tailwind.median)} against {formats.rate(gain_.peak_rpc.median)} "
             f"operations/s{peaks}.{latency}</small></li>")
@@ -109,6 +111,10 @@ def gain_words(data, found):
     if operations:
         words += f", for {formats.listed(sorted(operations))}s alone where the workload also reads"
     paragraphs = [words + "."]
+    if any(one.bound for one in found):
+        paragraphs.append("≥: tailwind served all that was offered, so its peak is higher than seen here.")
+    if load == data.rate_path() and load:
+        paragraphs.append("Over the sweep, latencies are compared where both served at least 95 % of the offered rate.")
     if results.lookup(data.spec, "workload.arrivals") in (None, "closed"):
         paragraphs.append("The clients are a closed loop: each keeps a fixed number of requests outstanding, so that "
                           "mean latency follows throughput, and the two gains are not independent.")
@@ -134,16 +140,21 @@ def expectations(data):
 
 
 def figures(data):
-    parts = []
+    """Figures with several panels have a grid each; those with one share a grid."""
+    singles, several = [], []
     for module in FIGURES:
         panels = module.panels(data)
-        if panels:
-            drawn = "\n".join(figure(module, panel, f"{module.NAME}{index}")
-                              for index, panel in enumerate(panels[:PANELS]))
-            parts.append(f'<h3>{escape(module.TITLE)}</h3><div class="figures">{drawn}</div>')
-            if len(panels) > PANELS:
-                parts.append(f"<p>{len(panels) - PANELS} more settings are in the tables alone.</p>")
-    return '<h2 id="figures">Figures</h2>\n' + "\n".join(parts) if parts else ""
+        drawn = [figure(module, panel, f"{module.NAME}{index}") for index, panel in enumerate(panels[:PANELS])]
+        heading = f"<h3>{escape(module.TITLE)}</h3>"
+        if len(drawn) == 1:
+            singles.append(f"<section>{heading}{drawn[0]}</section>")
+        elif drawn:
+            several.append(f'{heading}<div class="figures">' + "\n".join(drawn) + "</div>")
+        if len(panels) > PANELS:
+            several.append(f"<p>{len(panels) - PANELS} more settings are in the tables alone.</p>")
+    if singles:
+        several.insert(0, '<div class="figures">' + "\n".join(singles) + "</div>")
+    return '<h2 id="figures">Figures</h2>\n' + "\n".join(several) if several else ""
 
 
 def point_tables(data):

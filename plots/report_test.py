@@ -338,6 +338,32 @@ class GainTest(FolderTest):
         found = comparison.gains(results.load(self.folder))
         self.assertEqual([dict(one.facet.extras)["replication.factor"] for one in found], ["1", "2", "3"])
 
+    def test_an_open_loop_that_overloads_nobody_states_no_ratio(self):
+        # Given rates swept instead of requests outstanding: none too much for either, too much for rpc alone, for both.
+        for highest, served_by, bound in (("100 kops/s", ("rpc", "tailwind"), None), ("90 Mops/s", ("tailwind",), "≥ "),
+                                          ("90 Mops/s", (), "")):
+            shutil.copy(os.path.join(SAMPLE, "points.jsonl"), self.folder)
+            rates = {1: "50 kops/s", 8: "60 kops/s", 64: highest}
+
+            def offered(line):
+                line["params"]["workload.rate"] = rates[line["params"].pop("workload.outstanding")]
+                if highest == "90 Mops/s" and line["params"]["replication.policy"] in served_by:
+                    line["metrics"]["throughput_ops_per_s"] = 90e6
+                return line
+            self.rewrite(lambda line: (line["world"], line["params"]["workload.name"]) == ("sim", "write-only"), offered)
+            found = comparison.gains(results.load(self.folder))
+            self.assertEqual([one.bound for one in found], [bound])
+            self.assertEqual(len(found[0].p50s), 3 if bound is None else 2)
+            self.assertEqual(bool(gain.panels(results.load(self.folder))), bound is not None)
+
+    def test_ticks_never_touch(self):
+        labels = {100e3 * n: f"{100 * n} kops/s" for n in (1, 5, 10, 15, 18, 20, 22, 25)}
+        shown = style.spaced(sorted(labels), labels, float)
+        self.assertTrue({100e3, 2500e3} <= shown)
+        self.assertLess(len(shown), len(labels))
+        powers = [1, 4, 16, 64]
+        self.assertEqual(style.spaced(powers, {n: str(n) for n in powers}, style.math.log2), set(powers))
+
     def test_published_numbers_carry_a_grade_and_a_source(self):
         numbers = comparison.published()
         self.assertTrue(numbers)

@@ -18,6 +18,7 @@ POLICY_ORDER = ["none", "rpc", "ring", "pull", "onesided-unsafe", "tailwind"]
 AXIS_ENDINGS = ["clients", "outstanding", "producers", "servers", "factor", "window"]
 LOAD_ENDINGS = ["clients", "outstanding", "producers"]  # more of these is more load on the same cluster
 RATE = "rate"
+SERVED = 0.95
 TOLD = ["timing", "acknowledged", "ordering", "fabric", "hosts", "point"]  # what a line says beside params and metrics
 SPOKEN = {"outstanding": "requests outstanding per client", "factor": "replication factor", "rate": "offered rate",
           "name": "workload", "value": "value size", "key": "key size", "segment": "segment size"}
@@ -232,6 +233,14 @@ def write_operation(groups):
         if all(group.stat(f"{name}_latency_us_p50") for group in groups for name in (operation, "read")):
             return operation
     return ""
+
+
+def met_offer(data, group):
+    """Whether an open loop's offered rate was served, but for a twentieth; a closed loop offers only what is served."""
+    path = data.rate_path()
+    offered = quantity(group.params.get(path)) if path else None
+    served = group.median("throughput_ops_per_s")
+    return not offered or served is None or served >= SERVED * offered
 
 
 def facets(results, axis=None):

@@ -5,6 +5,7 @@ each panel is an SVG of its own, so that a phone can stack them.
 """
 import argparse
 import io
+import math
 import os
 import re
 import sys
@@ -74,10 +75,10 @@ def title(axes, heading, limit=62):
     axes.set_title(heading if len(heading) <= limit else heading[:limit - 1] + "…")
 
 
-def count_axis(axes, labels, label):
-    """The x axis of a swept count: logarithmic, and marked so, when the values spread far; ticks where points are."""
+def count_axis(axes, labels, label, counts=True):
+    """The x axis of what was swept: for counts logarithmic, and marked so, when they spread far; ticks at points."""
     values = sorted(labels)
-    logarithmic = len(values) > 2 and values[0] > 0 and values[-1] / values[0] > 16
+    logarithmic = counts and len(values) > 2 and values[0] > 0 and values[-1] / values[0] > 16
     if logarithmic:
         axes.set_xscale("log", base=2)
     else:
@@ -85,8 +86,20 @@ def count_axis(axes, labels, label):
         axes.set_xlim(min(0, values[0]), values[-1] + 0.04 * (reach or 1))
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: labels.get(value, "")))
+    shown = spaced(values, labels, math.log2 if logarithmic else float)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: labels[value] if value in shown else ""))
     axes.set_xlabel(label + (" (log scale)" if logarithmic else ""))
+
+
+def spaced(values, labels, scale):
+    """The values whose labels have room: the last, the first, and what stands clear of those chosen before."""
+    reach = scale(values[-1]) - scale(values[0])
+    needed = max(len(label) for label in labels.values()) * 0.022 * reach
+    chosen = []
+    for value in [values[-1], values[0]] + values[1:-1]:
+        if all(abs(scale(value) - scale(other)) >= needed for other in chosen):
+            chosen.append(value)
+    return set(chosen)
 
 
 def ticks_125(axis):

@@ -132,16 +132,18 @@ def gain_rows(found, numbers):
     for gain in found:
         facet = gain.facet
         beside = comparison.for_gain(numbers, comparison.THROUGHPUT, facet.workload)
-        over_sweep = "–"
-        if len(gain.ratios) > 1:
-            values = [ratio.value for ratio in gain.ratios]
-            over_sweep = f"{formats.times(min(values))} to {formats.times(max(values))}"
+        peaks = "not overloaded" if gain.bound is None else gain.bound + ratio_cell(gain.throughput)
         rows.append([
-            escape(facet.heading), grade_mark(facet.grade), ratio_cell(gain.throughput),
-            "<br>".join(f"{number.low:g}× {grade_mark(number.label)}" for number in beside) or "–", over_sweep,
-            ratio_cell(gain.latency_p50), ratio_cell(gain.latency_p99), formats.rate(gain.peak_rpc.median),
-            formats.rate(gain.peak_tailwind.median)])
+            escape(facet.heading), grade_mark(facet.grade), peaks,
+            "<br>".join(f"{number.low:g}× {grade_mark(number.label)}" for number in beside) or "–", reach(gain.ratios),
+            ratio_cell(gain.latency_p50), reach(gain.p50s), ratio_cell(gain.latency_p99), reach(gain.p99s)])
     return rows
+
+
+def reach(ratios):
+    """The least and the largest of the ratios over a sweep."""
+    values = [ratio.value for ratio in ratios if ratio]
+    return f"{min(values):.2f} to {max(values):.2f}×" if values else "–"
 
 
 def ratio_cell(ratio):
@@ -153,13 +155,14 @@ def ratio_cell(ratio):
 
 def gains(found, numbers):
     swept = any(len(gain.pairs) > 1 for gain in found)
-    peaks, peak = (", peaks", "peak ") if swept else ("", "")
+    peaks = ", peaks" if swept else ""
+    lowest = ", lowest load" if swept else ""
     columns = [Column("setting", text=True), Column("grade", text=True), Column("throughput", "tailwind/rpc" + peaks),
-               Column("published", "throughput, tailwind/rpc", text=True), Column("throughput", "over the sweep"),
-               Column("latency p50", "rpc/tailwind"), Column("latency p99", "rpc/tailwind"),
-               Column("rpc", peak + "ops/s"), Column("tailwind", peak + "ops/s")]
+               Column("published", "throughput", text=True), Column("throughput", "over the sweep"),
+               Column("latency p50", "rpc/tailwind" + lowest), Column("p50", "over the sweep"),
+               Column("latency p99", "rpc/tailwind" + lowest), Column("p99", "over the sweep")]
     rows = gain_rows(found, numbers)
-    keep = [index for index in range(len(columns)) if index != 4 or swept]
+    keep = [index for index in range(len(columns)) if index not in (4, 6, 8) or swept]
     rows = [[row[index] for index in keep] for row in rows]
     return table("What tailwind gains over rpc", [columns[index] for index in keep], rows)
 

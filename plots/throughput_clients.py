@@ -74,7 +74,8 @@ def draw(axes, panel):
                       color=style.policy_colour(policy), label=policy, zorder=3)
             axes.fill_between(xs, [s.low for s in stats], [s.high for s in stats], alpha=0.18, linewidth=0,
                               color=style.policy_colour(policy))
-        style.count_axis(axes, panel.labels, results.spoken(panel.axis))
+        style.count_axis(axes, panel.labels, results.spoken(panel.axis),
+                         counts=results.last(panel.axis) != results.RATE)
         style.legend(axes, len(policies))
     style.from_zero(axes, panel.largest / divisor, headroom=0.08 if panel.axis else 0.16)
     axes.set_ylabel(f"throughput, {prefix} operations/s".replace("  ", " "))
