@@ -12,19 +12,19 @@ namespace slipstream::emulate {
 
 // In memory that the driver and its children share.
 struct SharedRun {
-  std::atomic<bool> stop{false};           // ends every loop
-  std::atomic<bool> go{false};             // all are ready: `origin` is time 0
+  std::atomic<bool> stop{false};  // ends every loop
+  std::atomic<bool> go{false};    // all are ready: `origin` is time 0
   std::atomic<Ticks> origin{0};
-  std::atomic<std::uint32_t> ready{0};     // children that have made their node
+  std::atomic<std::uint32_t> ready{0};  // children that have made their node
 };
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<Ticks>::is_always_lock_free);
 
 // How a child ends when it is not killed.
 enum ChildStatus : int {
   kChildReported = 0,
-  kChildTrouble = 10,  // why is in its state file
+  kChildTrouble = 10,   // why is in its state file
   kChildEndedRun = 11,  // reported, too
-  kChildStopped = 12,  // before it began
+  kChildStopped = 12,   // before it began
 };
 
 struct ChildFiles {
@@ -41,7 +41,7 @@ void write_file(const std::string& path, ConstBytes bytes);
 std::string read_file(const std::string& path);
 
 // Never returns. `driver` is the parent's process id.
-[[noreturn]] void run_child(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory, NodeId id,
-                            Listeners& listeners, Clock clock, SharedRun& shared, int driver);
+[[noreturn]] void run_child(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory,
+                            NodeId id, Listeners& listeners, Clock clock, SharedRun& shared, int driver);
 
 }  // namespace slipstream::emulate

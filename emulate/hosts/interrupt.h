@@ -1,5 +1,5 @@
-// Ctrl-C and SIGTERM while a run is on: instead of ending this process they set the run's stop flag, so that the run ends
-// in good order and cleans up behind itself. One at a time in a process.
+// Ctrl-C and SIGTERM while a run is on: instead of ending this process they set the run's stop flag, so that the run
+// ends in good order and cleans up behind itself. One at a time in a process.
 #pragma once
 
 #include <signal.h>

@@ -26,7 +26,8 @@ std::string problem_with(const EmulateOptions& options) {
   if (options.loops > kMostLoops) return fmt::format("loops: {} are too many, at most {}", options.loops, kMostLoops);
   if (options.time_limit_ns <= 0) return "time limit: must be above 0";
   if (options.base_port != 0 && options.base_port < kLowestPort) {
-    return fmt::format("base port: {} is a reserved port, use {} or above, or 0 for free ones", options.base_port, kLowestPort);
+    return fmt::format("base port: {} is a reserved port, use {} or above, or 0 for free ones", options.base_port,
+                       kLowestPort);
   }
   return {};
 }

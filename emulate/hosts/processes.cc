@@ -24,10 +24,10 @@
 namespace slipstream::emulate {
 namespace {
 
-constexpr TimeNs kGrace = 3 * kSecond;            // for a child to end by itself once the run is over
-constexpr int kLookMs = 100;                      // how often signals and limits are looked at
+constexpr TimeNs kGrace = 3 * kSecond;  // for a child to end by itself once the run is over
+constexpr int kLookMs = 100;            // how often signals and limits are looked at
 constexpr int kStartingLookMs = 1;
-constexpr std::size_t kLastWords = 2000;          // bytes of a child's stderr that are told
+constexpr std::size_t kLastWords = 2000;  // bytes of a child's stderr that are told
 
 class SharedMemory {
  public:
@@ -48,7 +48,7 @@ class SharedMemory {
 struct Child {
   NodeId id = kNoNode;
   pid_t pid = 0;
-  int pidfd = -1;       // readable when it has ended
+  int pidfd = -1;  // readable when it has ended
   bool running = false;
   bool put_down = false;  // by us, after the grace time
   int status = 0;         // as of waitpid()
@@ -71,8 +71,11 @@ class Children {
     for (std::uint16_t i = 0; i < plan.nodes; ++i) {
       const pid_t pid = fork();
       if (pid == 0) run_child(plan, options, run_directory, NodeId{i}, listeners, clock, shared, driver);
-      if (pid < 0) throw std::runtime_error(fmt::format("cannot start a process: {}; fewer nodes, or a higher limit "
-                                                        "(ulimit -u)", std::strerror(errno)));
+      if (pid < 0)
+        throw std::runtime_error(
+            fmt::format("cannot start a process: {}; fewer nodes, or a higher limit "
+                        "(ulimit -u)",
+                        std::strerror(errno)));
       Child& child = children_.emplace_back();
       child.id = NodeId{i};
       child.pid = pid;
@@ -116,7 +119,9 @@ class Children {
 };
 
 bool was_killed(const Child& child) { return WIFSIGNALED(child.status); }
-bool has_exited(const Child& child, int status) { return WIFEXITED(child.status) && WEXITSTATUS(child.status) == status; }
+bool has_exited(const Child& child, int status) {
+  return WIFEXITED(child.status) && WEXITSTATUS(child.status) == status;
+}
 
 std::string last_words(const std::string& run_directory, NodeId id) {
   std::string text = read_file(child_files(run_directory, id).errors);
@@ -199,7 +204,8 @@ RunResult run_processes(const RunPlan& plan, const EmulateOptions& options) {
   listeners.close_all();
 
   if (start_clock(children, plan, shared, options.time_limit_ns, clock)) {
-    while (children.ended().empty() && !shared.stop.load() && clock.now() < options.time_limit_ns) children.collect(kLookMs);
+    while (children.ended().empty() && !shared.stop.load() && clock.now() < options.time_limit_ns)
+      children.collect(kLookMs);
   }
   RunResult result;
   result.wall_seconds = static_cast<double>(clock.now()) / kSecond;

@@ -54,12 +54,15 @@ RunDirectory::RunDirectory(const std::string& path, bool keep) : path_(path), ke
     remove_abandoned(parent);
     path_ = parent + "/" + std::string(kPrefix) + "XXXXXX";
     if (mkdtemp(path_.data()) == nullptr) {
-      throw std::runtime_error(fmt::format("cannot make a run directory in {}: {}; name another place with the run "
-                                           "directory option", parent, std::strerror(errno)));
+      throw std::runtime_error(
+          fmt::format("cannot make a run directory in {}: {}; name another place with the run "
+                      "directory option",
+                      parent, std::strerror(errno)));
     }
   } else if (mkdir(path_.c_str(), 0700) != 0) {
-    throw std::runtime_error(fmt::format("cannot make the run directory {}: {}; it must not exist yet, and its parent must",
-                                         path_, std::strerror(errno)));
+    throw std::runtime_error(
+        fmt::format("cannot make the run directory {}: {}; it must not exist yet, and its parent must", path_,
+                    std::strerror(errno)));
   }
   lock_ = make_lock(path_);
   if (lock_ < 0) {

@@ -1,6 +1,7 @@
-// Nodes for the tests of the hosts: a referee (node 0) goes through rounds with each of its players. In round k it writes a
-// pattern of k into the player's memory, one-sided, and sends k behind it; the player checks that the pattern is there (a
-// message does not overtake a write) and answers. The run ends when all players have answered the last round.
+// Nodes for the tests of the hosts: a referee (node 0) goes through rounds with each of its players. In round k it
+// writes a pattern of k into the player's memory, one-sided, and sends k behind it; the player checks that the pattern
+// is there (a message does not overtake a write) and answers. The run ends when all players have answered the last
+// round.
 #pragma once
 
 #include <signal.h>
@@ -87,7 +88,10 @@ class ToyPlayer final : public ToyNode {
         case ToyOptions::Act::kDie: raise(SIGKILL); break;
         case ToyOptions::Act::kFail: trouble_ = "it fails as told"; break;
         case ToyOptions::Act::kAbort: SLIP_CHECK(false, "it aborts as told"); break;
-        case ToyOptions::Act::kHang: for (volatile bool on = true; on;) {} break;
+        case ToyOptions::Act::kHang:
+          for (volatile bool on = true; on;) {
+          }
+          break;
         case ToyOptions::Act::kFallSilent: return;
       }
     }
@@ -103,11 +107,15 @@ class ToyPlayer final : public ToyNode {
 class ToyReferee final : public ToyNode {
  public:
   ToyReferee(const ToyOptions& options, Fabric& fabric)
-      : options_(options), source_(fabric.create_region("source", kToyBytes * options.players)), sides_(options.players) {
+      : options_(options),
+        source_(fabric.create_region("source", kToyBytes * options.players)),
+        sides_(options.players) {
     deadline_ = 0;
   }
   bool done() const override { return finished_ == options_.players; }
-  std::string describe() const override { return fmt::format("referee, {} of {} finished", finished_, options_.players); }
+  std::string describe() const override {
+    return fmt::format("referee, {} of {} finished", finished_, options_.players);
+  }
 
  private:
   struct Side {
@@ -120,7 +128,8 @@ class ToyReferee final : public ToyNode {
   void on_start(Outbox& out) override {
     deadline_ = kNever;
     out.mark(Mark::kWindowStart);
-    for (std::uint16_t i = 0; i < options_.players; ++i) out.connect(static_cast<Channel>(i + 1), NodeId{static_cast<std::uint16_t>(i + 1)});
+    for (std::uint16_t i = 0; i < options_.players; ++i)
+      out.connect(static_cast<Channel>(i + 1), NodeId{static_cast<std::uint16_t>(i + 1)});
   }
 
   void on_event(const Event& event, Outbox& out) override {

@@ -27,7 +27,8 @@ inline const bool kSteadyTsc = has_steady_tsc();
 
 inline Ticks ticks() {
 #if defined(__x86_64__)
-  if (kSteadyTsc) [[likely]] return __rdtsc();
+  if (kSteadyTsc) [[likely]]
+    return __rdtsc();
 #endif
   return static_cast<Ticks>(monotonic_ns());
 }

@@ -10,8 +10,8 @@ double running_share(const Snapshot& start, const Snapshot& end, double ns_per_t
   const Ticks total = end.loop_at - start.loop_at;
   if (total <= waited) return 1;
   const double unwaiting_ns = static_cast<double>(total - waited) * ns_per_tick;
-  const double cpu_ns = static_cast<double>(end.loop_cpu_ns - start.loop_cpu_ns) -
-                        (end.loop_waited_cpu_ns - start.loop_waited_cpu_ns);
+  const double cpu_ns =
+      static_cast<double>(end.loop_cpu_ns - start.loop_cpu_ns) - (end.loop_waited_cpu_ns - start.loop_waited_cpu_ns);
   return std::clamp(cpu_ns / unwaiting_ns, 0.0, 1.0);
 }
 

@@ -1,9 +1,9 @@
 // CPU time per node and role, measured beside the ledger.
 //
-// What is measured: TSC ticks between the points where a turn changes sides. A turn that has events or a passed deadline
-// is charged: poll() and post() of fabric and storage to "fabric" (over tcp these are the system calls, over shm also the
-// copying that a NIC would do), step() to the role it is in. A poll that brings nothing is charged to nobody: it says
-// nothing about what an operation costs, and a loop polls for all its nodes.
+// What is measured: TSC ticks between the points where a turn changes sides. A turn that has events or a passed
+// deadline is charged: poll() and post() of fabric and storage to "fabric" (over tcp these are the system calls, over
+// shm also the copying that a NIC would do), step() to the role it is in. A poll that brings nothing is charged to
+// nobody: it says nothing about what an operation costs, and a loop polls for all its nodes.
 //
 // Ticks also pass while the thread is preempted. So the loop notes its thread's CPU time (CLOCK_THREAD_CPUTIME_ID) at a
 // window's two marks; what is charged is scaled by the share of its unwaiting time that the loop was really running:
@@ -59,8 +59,9 @@ class WaitMeter {
     sampled_cpu_ns_ += cpu_ns;
   }
   double cpu_ns() const {
-    return samples_ == 0 ? 0.0
-                         : static_cast<double>(sampled_cpu_ns_) * static_cast<double>(count_) / static_cast<double>(samples_);
+    return samples_ == 0
+               ? 0.0
+               : static_cast<double>(sampled_cpu_ns_) * static_cast<double>(count_) / static_cast<double>(samples_);
   }
 
  private:
@@ -76,10 +77,10 @@ struct Snapshot {
   Ledger ledger;
   CpuTicks cpu;
   std::uint64_t network_bytes = 0;
-  Ticks loop_at = 0;               // when, for the loop
-  Ticks loop_waited = 0;           // ticks in waits so far
-  double loop_waited_cpu_ns = 0;   // CPU time of these
-  TimeNs loop_cpu_ns = 0;          // CPU time of the thread so far
+  Ticks loop_at = 0;              // when, for the loop
+  Ticks loop_waited = 0;          // ticks in waits so far
+  double loop_waited_cpu_ns = 0;  // CPU time of these
+  TimeNs loop_cpu_ns = 0;         // CPU time of the thread so far
 };
 
 // What a node did between two moments.

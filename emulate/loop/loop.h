@@ -1,13 +1,14 @@
 // The loop that turns real time into turns: for each of its nodes poll -> step -> post, on one thread. It owns polling,
 // yielding, sleeping and the clock; the nodes know of none of these.
 //
-// A node takes a turn only when a poll brought events (at most kEventsPerTurn a turn) or its deadline has passed, so the
-// number of turns in the ledger is exact. Time never runs backwards for a node.
+// A node takes a turn only when a poll brought events (at most kEventsPerTurn a turn) or its deadline has passed, so
+// the number of turns in the ledger is exact. Time never runs backwards for a node.
 //
-// Idle: poll for a moment, then poll and yield the core, then sleep until a fabric or storage wakes the loop or the nearest
-// deadline comes. With more pollers than cores, polling on only keeps the others from what one waits for: idle_for() then
-// yields at once and sleeps soon. Where the core is ours alone a yield is a poll that takes half a microsecond longer;
-// where it is not (two loops and a compiler on two cores, unpinned), 50 us of polling cost a run 6/7 of its rate.
+// Idle: poll for a moment, then poll and yield the core, then sleep until a fabric or storage wakes the loop or the
+// nearest deadline comes. With more pollers than cores, polling on only keeps the others from what one waits for:
+// idle_for() then yields at once and sleeps soon. Where the core is ours alone a yield is a poll that takes half a
+// microsecond longer; where it is not (two loops and a compiler on two cores, unpinned), 50 us of polling cost a run
+// 6/7 of its rate.
 #pragma once
 
 #include <atomic>
@@ -28,8 +29,8 @@ namespace slipstream::emulate {
 inline constexpr std::size_t kEventsPerTurn = 256;
 
 struct IdleOptions {
-  TimeNs spin_ns = 2 * kMicrosecond;          // polling after the last turn before the loop yields between polls
-  TimeNs yield_ns = 200 * kMicrosecond;       // yielding before it sleeps
+  TimeNs spin_ns = 2 * kMicrosecond;            // polling after the last turn before the loop yields between polls
+  TimeNs yield_ns = 200 * kMicrosecond;         // yielding before it sleeps
   TimeNs longest_sleep_ns = 20 * kMillisecond;  // so that the end of a run is seen in time
 };
 

@@ -10,8 +10,8 @@ namespace slipstream::emulate {
 // Cores that this process may run on (its affinity), at least 1.
 std::uint32_t usable_cores();
 
-// While it lives, the calling thread runs only on the `which`-th of the cores it could use before, round-robin. A kernel
-// that refuses leaves the thread where it is.
+// While it lives, the calling thread runs only on the `which`-th of the cores it could use before, round-robin. A
+// kernel that refuses leaves the thread where it is.
 class Pin {
  public:
   explicit Pin(std::uint32_t which);
