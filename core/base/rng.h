@@ -30,8 +30,8 @@ class Rng {
   // True with probability numerator / denominator.
   bool chance(std::uint64_t numerator, std::uint64_t denominator) { return below(denominator) < numerator; }
 
-  // Uniform in (0, 1): 53 random bits, never 0.
-  double unit() { return (static_cast<double>(next() >> 11) + 0.5) * 0x1.0p-53; }
+  // Uniform in (0, 1), neither end: the middle of one of 2^52 equal steps.
+  double unit() { return (static_cast<double>(next() >> 12) + 0.5) * 0x1.0p-52; }
 
  private:
   static std::uint64_t rotate_left(std::uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }

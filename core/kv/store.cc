@@ -19,7 +19,7 @@ std::byte* put_keyed(std::byte* at, EntryType type, Header header, ConstBytes ke
   store(at, EntryHeader(type, length));
   std::byte* const contents = at + kEntryHeaderBytes;
   store(contents, header);
-  std::memcpy(contents + sizeof(Header), key.data(), key.size());
+  if (!key.empty()) std::memcpy(contents + sizeof(Header), key.data(), key.size());
   if (!value.empty()) std::memcpy(contents + sizeof(Header) + key.size(), value.data(), value.size());
   store(contents, contents_crc({contents, length}));
   return contents + length;
