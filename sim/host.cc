@@ -13,11 +13,13 @@ CoreUse& CoreUse::operator-=(const CoreUse& other) {
   return *this;
 }
 
-Host::Host(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs)
+Host::Host(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs,
+           bool keeps_stored)
     : network_(network),
       queue_(queue),
       kind_(kind),
       fabric_(network, queue),
+      medium_{keeps_stored, {}},
       storage_(queue, medium_, hardware, index(fabric_.node())),
       outbox_(costs) {}
 

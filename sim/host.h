@@ -28,7 +28,8 @@ struct CoreUse {
 
 class Host {
  public:
-  Host(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs);
+  Host(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs,
+       bool keeps_stored);
 
   void place(std::unique_ptr<Node> node) { node_ = std::move(node); }
   Node& node() { return *node_; }

@@ -49,5 +49,31 @@ void toy_requests(benchmark::State& state) {
 }
 BENCHMARK(toy_requests)->ArgsProduct({{0, 1}, {0, 3}})->Unit(benchmark::kMillisecond);
 
+// PUTs through whole clusters: 4 servers, factor 3, 30 B keys, 100 B values; loading and warm-up count too.
+void puts(benchmark::State& state) {
+  ClusterOptions cluster;
+  cluster.clients = kClients;
+  cluster.replication.policy = state.range(1) == 0 ? Policy::kRpc : Policy::kTailwind;
+  cluster.workload.distribution = Distribution::kUniform;
+  cluster.workload.records = 10'000;
+  cluster.workload.outstanding = 8;
+  cluster.warmup_ns = 1 * kMillisecond;
+  cluster.duration_ns = 100 * kMillisecond;
+  std::uint64_t puts_done = 0;
+  std::uint64_t events = 0;
+  for (auto _ : state) {
+    const RunResult result = run_cluster(cluster, plain_hardware(), options_of(state));
+    if (!result.trouble.empty()) state.SkipWithError(result.trouble.c_str());
+    puts_done += cluster.workload.records;
+    for (const NodeReport& report : result.reports) puts_done += report.client.completed;
+    events += result.timing.events;
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(puts_done));
+  state.counters["events_per_item"] = static_cast<double>(events) / static_cast<double>(puts_done);
+  state.SetLabel(std::string(name(cluster.replication.policy)) + ", " + std::string(name(options_of(state).threading)) +
+                 ", goal 400 k/s");
+}
+BENCHMARK(puts)->ArgsProduct({{0, 1}, {0, 1}})->Unit(benchmark::kMillisecond);
+
 }  // namespace
 }  // namespace slipstream::sim

@@ -31,23 +31,26 @@ Event SimStorage::carry_out(const StorageOp& op) {
   event.tag = op.frame;
   event.ticket = op.ticket;
   if (op.kind == StorageOpKind::kAppend) {
-    std::vector<std::byte>& frame = frames_[op.frame];
-    frame.insert(frame.end(), op.source.begin(), op.source.end());
+    Frame& frame = medium_.frames[op.frame];
+    frame.size += op.source.size();
+    if (medium_.keeps_bytes) frame.bytes.insert(frame.bytes.end(), op.source.begin(), op.source.end());
     event.kind = EventKind::kStored;
-    event.amount = frame.size();
+    event.amount = frame.size;
     return event;
   }
   event.kind = EventKind::kStorageFailed;
-  const auto found = frames_.find(op.frame);
-  if (found == frames_.end()) {
+  const auto found = medium_.frames.find(op.frame);
+  if (found == medium_.frames.end()) {
     event.amount = ENOENT;
   } else if (op.kind == StorageOpKind::kFree) {
-    frames_.erase(found);
+    medium_.frames.erase(found);
     event.kind = EventKind::kFreed;
-  } else if (op.offset > found->second.size() || op.destination.size() > found->second.size() - op.offset) {
+  } else if (op.offset > found->second.size || op.destination.size() > found->second.size - op.offset) {
     event.amount = EINVAL;
+  } else if (!medium_.keeps_bytes) {
+    event.amount = EIO;
   } else {
-    std::copy_n(found->second.begin() + static_cast<std::ptrdiff_t>(op.offset), op.destination.size(),
+    std::copy_n(found->second.bytes.begin() + static_cast<std::ptrdiff_t>(op.offset), op.destination.size(),
                 op.destination.begin());
     event.kind = EventKind::kStorageRead;
   }
@@ -65,7 +68,7 @@ std::size_t SimStorage::poll(std::span<Event> events) {
 
 std::vector<FrameId> SimStorage::frames() const {
   std::vector<FrameId> ids;
-  for (const auto& [id, frame] : frames_) ids.push_back(id);
+  for (const auto& [id, frame] : medium_.frames) ids.push_back(id);
   return ids;
 }
 

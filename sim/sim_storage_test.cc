@@ -1,6 +1,7 @@
 #include "sim/sim_storage.h"
 
 #include <array>
+#include <cerrno>
 #include <optional>
 
 #include "core/storage/conformance.h"
@@ -58,6 +59,26 @@ TEST(SimStorage, OperationsQueueForTheMedium) {
     EXPECT_EQ(events[0].amount, bytes.size());
   }
   EXPECT_TRUE(queue.empty());
+}
+
+TEST(SimStorage, BytesThatAreNotKeptCannotBeRead) {
+  // Given a medium that keeps lengths only: expect the length in kStored, and a read that fails with EIO.
+  EventQueue queue;
+  Medium medium{.keeps_bytes = false, .frames = {}};
+  SimStorage storage(queue, medium, plain_hardware(), 0);
+  std::vector<std::byte> bytes(100, std::byte{1});
+  StorageOp ops[2];
+  ops[0].source = bytes;
+  ops[1].kind = StorageOpKind::kRead;
+  ops[1].destination = bytes;
+  storage.post(ops);
+  storage.done();
+  storage.done();
+  std::array<Event, 4> events;
+  ASSERT_EQ(storage.poll(events), 2u);
+  EXPECT_EQ(events[0].amount, 100u);
+  EXPECT_EQ(events[1].kind, EventKind::kStorageFailed);
+  EXPECT_EQ(events[1].amount, static_cast<std::uint64_t>(EIO));
 }
 
 }  // namespace

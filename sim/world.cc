@@ -70,7 +70,8 @@ Fabric& World::add(NodeKind kind) {
   const bool threaded = kind == NodeKind::kServer && options_.threading == Threading::kDispatchWorkers;
   kinds_.push_back(kind);
   Machine& made = machines_.emplace_back(network_, queue_, hardware_, kind,
-                                         threaded ? DispatchWorkers::compute_costs(hardware_) : prices_);
+                                         threaded ? DispatchWorkers::compute_costs(hardware_) : prices_,
+                                         options_.keep_stored_bytes);
   if (threaded) {
     made.workers.emplace(made.host, context_, hardware_, options_, kinds_);
   } else {

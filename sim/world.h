@@ -80,8 +80,9 @@ class World {
     std::optional<RunToCompletion> loop;     // one of the two
     std::optional<DispatchWorkers> workers;
 
-    Machine(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs)
-        : host(network, queue, hardware, kind, costs) {}
+    Machine(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs,
+            bool keeps_stored)
+        : host(network, queue, hardware, kind, costs, keeps_stored) {}
     void arrived() { loop ? loop->arrived() : workers->arrived(); }
     void alarm() { loop ? loop->alarm() : workers->alarm(); }
   };
