@@ -1,5 +1,5 @@
-// The conformance suite of the network seam: what every Fabric must do, as test cases in the vocabulary of fabric.h alone.
-// An implementation's test program makes a FabricBench and instantiates the suite once:
+// The conformance suite of the network seam: what every Fabric must do, as test cases in the vocabulary of fabric.h
+// alone. An implementation's test program makes a FabricBench and instantiates the suite once:
 //
 //   INSTANTIATE_TEST_SUITE_P(Shm, FabricConformance, testing::ValuesIn(fabric_conformance(make_bench)), case_name);
 //
@@ -19,16 +19,16 @@
 
 namespace slipstream {
 
-// Fabrics of the nodes 0..N-1 of one network, none of them connected. A case drives all of them from one thread: it posts,
-// pumps and polls in turn. No other node exists: a connect to node N must fail.
+// Fabrics of the nodes 0..N-1 of one network, none of them connected. A case drives all of them from one thread: it
+// posts, pumps and polls in turn. No other node exists: a connect to node N must fail.
 class FabricBench {
  public:
   virtual ~FabricBench() = default;
 
   virtual Fabric& fabric(NodeId node) = 0;
 
-  // Lets what is under way move on: a simulator handles some events, at least one if there is one; a real fabric needs no
-  // more than a chance for other threads. Called between polls whenever a case waits; must not poll a fabric itself.
+  // Lets what is under way move on: a simulator handles some events, at least one if there is one; a real fabric needs
+  // no more than a chance for other threads. Called between polls whenever a case waits; must not poll a fabric itself.
   virtual void pump() = 0;
 
   // The node dies without a word, as by kill -9. Its fabric is not used again. False: this bench cannot do that.

@@ -100,8 +100,8 @@ void many_channels_of_a_pair(const MakeFabricBench& make) {
 }
 
 void a_dead_number_can_be_used_again(const MakeFabricBench& make) {
-  // Given a channel that was revoked, expect its number to carry a new channel, time and again, and the accepting end to
-  // give a number that it never gave before.
+  // Given a channel that was revoked, expect its number to carry a new channel, time and again, and the accepting end
+  // to give a number that it never gave before.
   Stage stage(make, 2);
   std::set<Channel> far;
   for (std::size_t round = 1; round <= 20; ++round) {
@@ -118,9 +118,8 @@ void a_dead_number_can_be_used_again(const MakeFabricBench& make) {
     }));
     EXPECT_TRUE(far.insert(there).second);
     stage[0].revoke(5);
-    ASSERT_TRUE(stage.until([&] {
-      return stage[0].count(EventKind::kRevoked, 5) == round && stage[1].has(EventKind::kDown, there);
-    }));
+    ASSERT_TRUE(stage.until(
+        [&] { return stage[0].count(EventKind::kRevoked, 5) == round && stage[1].has(EventKind::kDown, there); }));
   }
   EXPECT_EQ(stage[0].count(EventKind::kDown, 5), 0u);
 }

@@ -54,9 +54,9 @@ void access_outside_the_grant_kills(const MakeFabricBench& make) {
     std::uint64_t offset;
     std::size_t size;
   };
-  const Bad bad[] = {{Scene::kGranted, 1},          {0, Scene::kGranted + 1},    {Scene::kGranted - 10, 11},
-                     {Scene::kGranted + 1, 0},      {~std::uint64_t{0}, 2},      {~std::uint64_t{0} - 7, 8},
-                     {std::uint64_t{1} << 63, 64},  {Scene::kGranted * 2, 100}};
+  const Bad bad[] = {{Scene::kGranted, 1},         {0, Scene::kGranted + 1},  {Scene::kGranted - 10, 11},
+                     {Scene::kGranted + 1, 0},     {~std::uint64_t{0}, 2},    {~std::uint64_t{0} - 7, 8},
+                     {std::uint64_t{1} << 63, 64}, {Scene::kGranted * 2, 100}};
   for (const bool is_read : {false, true}) {
     for (const Bad& b : bad) {
       SCOPED_TRACE(std::to_string(b.offset) + "+" + std::to_string(b.size) + (is_read ? " read" : " write"));
@@ -87,8 +87,8 @@ void a_gathered_write_is_checked_as_a_whole(const MakeFabricBench& make) {
 
 void unknown_keys_kill(const MakeFabricBench& make) {
   // Given keys that were never handed out, expect refusal.
-  for (const std::uint64_t change : {std::uint64_t{1}, std::uint64_t{1} << 20, std::uint64_t{1} << 33,
-                                     std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
+  for (const std::uint64_t change :
+       {std::uint64_t{1}, std::uint64_t{1} << 20, std::uint64_t{1} << 33, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
     Scene scene(make);
     scene.writer.write(scene.link.near, scene.source.first(8), scene.key ^ change, 0, 1);
     scene.expect_killed(pattern(22, Scene::kSize));
@@ -182,7 +182,8 @@ void the_revoker_may_be_the_connecting_end(const MakeFabricBench& make) {
   Scene scene(make);
   scene.writer.revoke(scene.link.near);
   ASSERT_TRUE(scene.stage.until([&] {
-    return scene.writer.has(EventKind::kRevoked, scene.link.near) && scene.granter.has(EventKind::kDown, scene.link.far);
+    return scene.writer.has(EventKind::kRevoked, scene.link.near) &&
+           scene.granter.has(EventKind::kDown, scene.link.far);
   }));
   scene.stage.settle();
   EXPECT_EQ(scene.writer.count(EventKind::kDown, scene.link.near), 0u);
@@ -190,7 +191,8 @@ void the_revoker_may_be_the_connecting_end(const MakeFabricBench& make) {
 }
 
 void a_dead_channel_can_be_revoked(const MakeFabricBench& make) {
-  // Given a channel that is down already, expect kRevoked all the same: recovery revokes whatever the channel's state is.
+  // Given a channel that is down already, expect kRevoked all the same: recovery revokes whatever the channel's state
+  // is.
   Scene scene(make);
   scene.writer.revoke(scene.link.near);
   ASSERT_TRUE(scene.stage.until([&] { return scene.granter.has(EventKind::kDown, scene.link.far); }));
@@ -236,7 +238,8 @@ void a_killed_peer_is_down(const MakeFabricBench& make) {
 }
 
 void a_withdrawal_leaves_still_memory(const MakeFabricBench& make) {
-  // Given a writer that does not stop, expect memory that never changes after kWithdrawn, and the writer's channel down.
+  // Given a writer that does not stop, expect memory that never changes after kWithdrawn, and the writer's channel
+  // down.
   Scene scene(make);
   std::string at_withdrawn;
   for (int turn = 0; turn < 60; ++turn) {

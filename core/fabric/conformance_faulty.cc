@@ -10,11 +10,11 @@ namespace slipstream {
 
 namespace {
 
+using conformance::fill;
 using conformance::Link;
+using conformance::pattern;
 using conformance::Player;
 using conformance::Stage;
-using conformance::fill;
-using conformance::pattern;
 using conformance::text;
 
 // Wraps every fabric of another bench; node 0 fails as asked, or every node.
@@ -49,9 +49,8 @@ std::vector<conformance::Seen> receive_with(const MakeFabricBench& make, const F
   Stage stage(with(make, options, 1), 2);
   const Link link = stage.connect(stage[1], stage[0]);
   for (Ticket i = 1; i <= 600; ++i) stage[1].send(link.near, "message " + std::to_string(i), i);
-  EXPECT_TRUE(stage.until([&] {
-    return stage[1].acked(link.near) == 600 && stage[0].count(EventKind::kMessage, link.far) >= at_least;
-  }));
+  EXPECT_TRUE(stage.until(
+      [&] { return stage[1].acked(link.near) == 600 && stage[0].count(EventKind::kMessage, link.far) >= at_least; }));
   for (std::uint32_t i = 0; i < 4 * options.longest_delay_polls; ++i) {
     stage[0].poll();
     stage.bench().pump();
@@ -111,8 +110,8 @@ void messages_come_late(const MakeFabricBench& make) {
 }
 
 void a_channel_is_lost_at_its_op(const MakeFabricBench& make) {
-  // Given a loss at the 10th op, expect one kDown at each end, nothing of op 10 and later, a revocation that is answered,
-  // and a new channel that works.
+  // Given a loss at the 10th op, expect one kDown at each end, nothing of op 10 and later, a revocation that is
+  // answered, and a new channel that works.
   FaultyOptions options;
   options.schedule = {{10, Fault::kChannelLoss}};
   Stage stage(with(make, options, 1), 2);
@@ -149,7 +148,8 @@ std::string torn_bytes(const MakeFabricBench& make, Fault fault, std::uint64_t s
   fill(source, 1);
   for (std::byte& b : source) b |= std::byte{1};  // new bytes are never 0, as old ones are
   const RemoteKey key = stage.grant(stage[1], link.far, target);
-  for (std::size_t i = 0; i < 9; ++i) stage[0].write(link.near, source.subspan(i * kBlock, kBlock), key, i * kBlock, i + 1);
+  for (std::size_t i = 0; i < 9; ++i)
+    stage[0].write(link.near, source.subspan(i * kBlock, kBlock), key, i * kBlock, i + 1);
   EXPECT_TRUE(stage.until([&] { return stage[0].acked(link.near) == 9; }));
   const Slice slices[] = {{source.data() + kOffset, 300}, {source.data() + kOffset + 300, kTorn - 300}};
   Op op;
@@ -178,8 +178,8 @@ std::string torn_bytes(const MakeFabricBench& make, Fault fault, std::uint64_t s
 }
 
 void a_torn_write_lands_in_part(const MakeFabricBench& make) {
-  // Given a write torn at a byte or in blocks, expect new bytes where it landed, old ones elsewhere, borders only where the
-  // fault allows them, all else whole, and different seeds to tear differently.
+  // Given a write torn at a byte or in blocks, expect new bytes where it landed, old ones elsewhere, borders only where
+  // the fault allows them, all else whole, and different seeds to tear differently.
   for (const Fault fault : {Fault::kTornByte, Fault::kTornBlocks64, Fault::kTornBlocks128}) {
     std::set<std::string> outcomes;
     for (std::uint64_t seed = 1; seed <= 8; ++seed) {
@@ -200,8 +200,8 @@ void a_torn_write_lands_in_part(const MakeFabricBench& make) {
 }
 
 void chances_are_drawn_for_every_op(const MakeFabricBench& make) {
-  // Given channels that are lost and writes that are torn by chance, over and over, expect each end of each channel to see
-  // one kDown, and every new channel to come up.
+  // Given channels that are lost and writes that are torn by chance, over and over, expect each end of each channel to
+  // see one kDown, and every new channel to come up.
   FaultyOptions options;
   options.channel_loss_ppm = 20'000;
   options.torn_write_ppm = 20'000;

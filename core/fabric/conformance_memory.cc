@@ -1,5 +1,5 @@
-// Conformance: one-sided writes and reads land exactly where they should, in order with messages, and the target's node is
-// not told.
+// Conformance: one-sided writes and reads land exactly where they should, in order with messages, and the target's node
+// is not told.
 #include <cstring>
 
 #include "core/fabric/conformance_stage.h"
@@ -9,8 +9,8 @@ namespace slipstream::conformance {
 namespace {
 
 void writes_land_exactly_in_place(const MakeFabricBench& make) {
-  // Given a grant of the middle of a region, expect random writes to change their bytes and no other, whole up to the last
-  // byte of the grant, and the target's node to see no event.
+  // Given a grant of the middle of a region, expect random writes to change their bytes and no other, whole up to the
+  // last byte of the grant, and the target's node to see no event.
   Stage stage(make, 2);
   const Link link = stage.connect(stage[0], stage[1]);
   constexpr std::size_t kSize = 96 * kKiB;
@@ -141,8 +141,8 @@ void reads_bring_what_is_there(const MakeFabricBench& make) {
 }
 
 void grants_are_independent(const MakeFabricBench& make) {
-  // Given several grants, of overlapping ranges and to different peers, expect each key to lead to its own range, and the
-  // others to go on when one is withdrawn.
+  // Given several grants, of overlapping ranges and to different peers, expect each key to lead to its own range, and
+  // the others to go on when one is withdrawn.
   Stage stage(make, 3);
   const Link a = stage.connect(stage[0], stage[2]);
   const Link b = stage.connect(stage[1], stage[2]);

@@ -23,7 +23,8 @@ void messages_arrive_whole_once_in_order(const MakeFabricBench& make) {
     stage[1].send(link.far, back.back());
   }
   ASSERT_TRUE(stage.until([&] {
-    return stage[1].count(EventKind::kMessage, link.far) >= 500 && stage[0].count(EventKind::kMessage, link.near) >= 500;
+    return stage[1].count(EventKind::kMessage, link.far) >= 500 &&
+           stage[0].count(EventKind::kMessage, link.near) >= 500;
   }));
   stage.settle();
   EXPECT_EQ(stage[1].messages(link.far), there);
@@ -43,9 +44,8 @@ void empty_messages_and_parts(const MakeFabricBench& make) {
   stage[0].send(link.near, "", 2, body);
   stage[0].send(link.near, "", 3, nothing);
   stage[0].send(link.near, "end", 4);
-  ASSERT_TRUE(stage.until([&] {
-    return stage[1].count(EventKind::kMessage, link.far) == 5 && stage[0].acked(link.near) == 4;
-  }));
+  ASSERT_TRUE(stage.until(
+      [&] { return stage[1].count(EventKind::kMessage, link.far) == 5 && stage[0].acked(link.near) == 4; }));
   const std::string rest = text(memory.first(10)) + text(memory.subspan(20, 3));
   EXPECT_EQ(stage[1].messages(link.far), (std::vector<std::string>{"", "head", rest, "", "end"}));
 }
@@ -200,8 +200,8 @@ void a_poll_of_one_event_loses_nothing(const MakeFabricBench& make) {
 }
 
 void a_whole_window_to_a_peer_that_does_not_poll(const MakeFabricBench& make) {
-  // Given a peer that polls nothing, expect a window of messages to be taken by post() and to arrive once it polls; heads
-  // may go as soon as post() returns.
+  // Given a peer that polls nothing, expect a window of messages to be taken by post() and to arrive once it polls;
+  // heads may go as soon as post() returns.
   Stage stage(make, 2);
   const Link link = stage.connect(stage[0], stage[1]);
   std::vector<std::string> expected;
@@ -221,8 +221,8 @@ void a_whole_window_to_a_peer_that_does_not_poll(const MakeFabricBench& make) {
 }
 
 void acknowledgements_are_cumulative(const MakeFabricBench& make) {
-  // Given ops with and without tickets, sends and writes mixed, window after window: expect only tickets that were given,
-  // rising, and the last one at last.
+  // Given ops with and without tickets, sends and writes mixed, window after window: expect only tickets that were
+  // given, rising, and the last one at last.
   Stage stage(make, 2);
   const Link link = stage.connect(stage[0], stage[1]);
   const Bytes source = stage[0].region(4096);

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <deque>
 #include <set>
+#include <utility>
 
 #include "core/fabric/conformance_stage.h"
 
@@ -142,11 +143,11 @@ class ModelRun {
     }
     const EventKind here = near ? EventKind::kRevoked : EventKind::kDown;
     const EventKind there = near ? EventKind::kDown : EventKind::kRevoked;
-    ended_.insert(&p);
+    ended_.insert({p.from, p.to});
     EXPECT_TRUE(until([&] {
       return seen_.count({p.from, p.link.near, here}) > 0 && seen_.count({p.to, p.link.far, there}) > 0;
     }));
-    ended_.erase(&p);
+    ended_.erase({p.from, p.to});
     p.there.under_way.clear();
     p.back.under_way.clear();
     p.reads.clear();
@@ -204,7 +205,7 @@ class ModelRun {
       EXPECT_LE(s.ticket, p.posted);
       p.answered = std::max(p.answered, s.ticket);
     } else if (s.kind != EventKind::kConnected && s.kind != EventKind::kGranted) {
-      EXPECT_TRUE(ended_.count(&p)) << "unexpected " << name(s.kind);
+      EXPECT_TRUE(ended_.count({p.from, p.to})) << "unexpected " << name(s.kind);
     }
   }
 
@@ -215,7 +216,7 @@ class ModelRun {
       EXPECT_LE(s.ticket, p.posted_back);
       p.answered_back = std::max(p.answered_back, s.ticket);
     } else if (s.kind != EventKind::kConnected && s.kind != EventKind::kGranted) {
-      EXPECT_TRUE(ended_.count(&p)) << "unexpected " << name(s.kind);
+      EXPECT_TRUE(ended_.count({p.from, p.to})) << "unexpected " << name(s.kind);
     }
   }
 
@@ -236,7 +237,7 @@ class ModelRun {
   Rng rng_;
   std::deque<Pair> pairs_;
   std::set<Key> seen_;
-  std::set<const Pair*> ended_;
+  std::set<std::pair<std::size_t, std::size_t>> ended_;  // from, to
 };
 
 void a_random_mix_follows_the_model(const MakeFabricBench& make) {

@@ -92,8 +92,8 @@ void Player::poll(std::size_t most) {
 }
 
 std::size_t Player::count(EventKind kind, Channel channel) const {
-  return static_cast<std::size_t>(std::count_if(
-      seen.begin(), seen.end(), [&](const Seen& s) { return s.kind == kind && s.channel == channel; }));
+  return static_cast<std::size_t>(
+      std::count_if(seen.begin(), seen.end(), [&](const Seen& s) { return s.kind == kind && s.channel == channel; }));
 }
 
 std::vector<std::string> Player::messages(Channel channel) const {

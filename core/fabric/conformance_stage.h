@@ -1,5 +1,5 @@
-// What the conformance cases share: players that drive one fabric each and remember every event, and a stage that lets all
-// of them go on in turn until something holds.
+// What the conformance cases share: players that drive one fabric each and remember every event, and a stage that lets
+// all of them go on in turn until something holds.
 #pragma once
 
 #include <cstdint>

@@ -33,7 +33,9 @@ FaultyFabric::FaultyFabric(Fabric& inner, const FaultyOptions& options, NodeId n
   SLIP_CHECK(options.longest_delay_polls > 0, "a late message comes with a later poll");
 }
 
-Region FaultyFabric::create_region(std::string_view name, std::size_t bytes) { return inner_.create_region(name, bytes); }
+Region FaultyFabric::create_region(std::string_view name, std::size_t bytes) {
+  return inner_.create_region(name, bytes);
+}
 
 // --- posting ---
 
@@ -172,8 +174,7 @@ std::size_t FaultyFabric::take_late(std::span<Event> events) {
 bool FaultyFabric::keep(Event& event) {
   Line& line = lines_[event.channel];
   switch (event.kind) {
-    case EventKind::kMessage:
-      return keep_message(event);
+    case EventKind::kMessage: return keep_message(event);
     case EventKind::kConnected:
       line = {};
       line.peer = event.peer;
@@ -193,8 +194,7 @@ bool FaultyFabric::keep(Event& event) {
       event.kind = EventKind::kDown;
       event.peer = line.peer;
       return !std::exchange(line.told, true);
-    default:
-      return true;
+    default: return true;
   }
 }
 

@@ -2,7 +2,8 @@
 // lost, come twice or late. With no fault asked for it is transparent.
 //
 // - A channel's death is made by revoking it underneath; the node sees kDown, as does its peer.
-// - A torn write: some of its bytes land, in pieces written one by one, then the channel dies. Earlier writes are whole.
+// - A torn write: some of its bytes land, in pieces written one by one, then the channel dies. Earlier writes are
+// whole.
 // - Faults of messages are made at the receiving end, after the acknowledgement. A late message may come behind younger
 //   ones, and a message may come twice: weaker than point 9 of the contract, as on a datagram transport. Both come with
 //   a later poll of the same fabric, never after the channel's end.
@@ -36,10 +37,10 @@ struct FaultyOptions {
   };
 
   std::uint64_t seed = 1;
-  std::vector<At> schedule;                // rising
+  std::vector<At> schedule;  // rising
   // Chances in a million: for each op posted,
   std::uint32_t channel_loss_ppm = 0;
-  std::uint32_t torn_write_ppm = 0;        // of writes; the kind of tear is drawn too
+  std::uint32_t torn_write_ppm = 0;  // of writes; the kind of tear is drawn too
   // for each message received.
   std::uint32_t message_loss_ppm = 0;
   std::uint32_t message_twice_ppm = 0;
@@ -63,14 +64,14 @@ class FaultyFabric final : public Fabric {
  private:
   struct Line {
     NodeId peer = kNoNode;
-    Ticket highest = 0;      // posted
-    bool doomed = false;     // takes no more ops; dies once `last_words` are acknowledged
-    Ticket last_words = 0;   // the last piece of a torn write
-    int own_revokes = 0;     // posted underneath by this wrapper, not answered
-    bool told = false;       // the node knows that the channel is dead
+    Ticket highest = 0;     // posted
+    bool doomed = false;    // takes no more ops; dies once `last_words` are acknowledged
+    Ticket last_words = 0;  // the last piece of a torn write
+    int own_revokes = 0;    // posted underneath by this wrapper, not answered
+    bool told = false;      // the node knows that the channel is dead
   };
   struct Late {
-    std::uint64_t due = 0;   // number of the poll
+    std::uint64_t due = 0;  // number of the poll
     Event event;
     std::vector<std::byte> bytes;
   };

@@ -89,12 +89,14 @@ class Desk {
 
 std::vector<std::byte> pattern(std::uint64_t seed, std::size_t size) {
   std::vector<std::byte> bytes(size);
-  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(mix64((seed << 32) + i / 8 + 1) >> i % 8 * 8);
+  for (std::size_t i = 0; i < size; ++i)
+    bytes[i] = static_cast<std::byte>(mix64((seed << 32) + i / 8 + 1) >> i % 8 * 8);
   return bytes;
 }
 
 void appended_bytes_become_durable(const MakeStorageBench& make) {
-  // Given appends of all sizes to one frame, expect the durable mark to rise to the full length and the bytes to be there.
+  // Given appends of all sizes to one frame, expect the durable mark to rise to the full length and the bytes to be
+  // there.
   Desk desk(make);
   std::vector<std::vector<std::byte>> parts;
   std::vector<std::byte> whole;
@@ -118,7 +120,8 @@ void appended_bytes_become_durable(const MakeStorageBench& make) {
 }
 
 void a_source_is_free_when_it_is_stored(const MakeStorageBench& make) {
-  // Given one buffer used for append after append, each time as soon as kStored covers it, expect the bytes of each time.
+  // Given one buffer used for append after append, each time as soon as kStored covers it, expect the bytes of each
+  // time.
   Desk desk(make);
   std::vector<std::byte> buffer;
   for (std::uint64_t i = 1; i <= 20; ++i) {
@@ -160,11 +163,13 @@ void frames_are_listed_in_order(const MakeStorageBench& make) {
   EXPECT_TRUE(desk.frames().empty());
   const std::vector<FrameId> ids = {9, 3, ~FrameId{0}, 1000, 0, 77};
   for (const FrameId id : ids) desk.append(id, bytes);
-  ASSERT_TRUE(desk.until([&] { return std::all_of(ids.begin(), ids.end(), [&](FrameId id) { return desk.stored(id) == 100; }); }));
+  ASSERT_TRUE(desk.until(
+      [&] { return std::all_of(ids.begin(), ids.end(), [&](FrameId id) { return desk.stored(id) == 100; }); }));
   EXPECT_EQ(desk.frames(), (std::vector<FrameId>{0, 3, 9, 77, 1000, ~FrameId{0}}));
   desk.free(9);
   desk.free(0);
-  ASSERT_TRUE(desk.until([&] { return desk.count(EventKind::kFreed, 9) == 1 && desk.count(EventKind::kFreed, 0) == 1; }));
+  ASSERT_TRUE(
+      desk.until([&] { return desk.count(EventKind::kFreed, 9) == 1 && desk.count(EventKind::kFreed, 0) == 1; }));
   EXPECT_EQ(desk.frames(), (std::vector<FrameId>{3, 77, 1000, ~FrameId{0}}));
 }
 
@@ -266,9 +271,8 @@ void a_random_mix_follows_the_model(const MakeStorageBench& make) {
       return std::all_of(reads.begin(), reads.end(), [&](const auto& r) { return desk.read_done(r.first); }) &&
              std::all_of(freed.begin(), freed.end(),
                          [&](const auto& f) { return desk.count(EventKind::kFreed, f.first) == f.second; }) &&
-             std::all_of(model.begin(), model.end(), [&](const auto& m) {
-               return m.second.empty() || desk.stored(m.first) == m.second.size();
-             });
+             std::all_of(model.begin(), model.end(),
+                         [&](const auto& m) { return m.second.empty() || desk.stored(m.first) == m.second.size(); });
     }));
     for (const auto& [ticket, read] : reads) EXPECT_TRUE(read.first == read.second) << "ticket " << ticket;
     for (const Event& e : desk.seen) EXPECT_NE(e.kind, EventKind::kStorageFailed);

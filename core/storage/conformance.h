@@ -1,7 +1,8 @@
-// The conformance suite of the storage seam, in the vocabulary of storage.h alone. An implementation's test program makes a
-// StorageBench and instantiates the suite once:
+// The conformance suite of the storage seam, in the vocabulary of storage.h alone. An implementation's test program
+// makes a StorageBench and instantiates the suite once:
 //
-//   INSTANTIATE_TEST_SUITE_P(File, StorageConformance, testing::ValuesIn(storage_conformance(make_bench)), storage_case_name);
+//   INSTANTIATE_TEST_SUITE_P(File, StorageConformance, testing::ValuesIn(storage_conformance(make_bench)),
+//   storage_case_name);
 #pragma once
 
 #include <functional>

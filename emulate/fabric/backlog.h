@@ -1,5 +1,5 @@
-// Ops of a channel that wait for room, in post order. Copies what the op's poster may forget after post(): the head and the
-// list of slices. Slots are used again, so a backlog that has warmed up does not allocate.
+// Ops of a channel that wait for room, in post order. Copies what the op's poster may forget after post(): the head and
+// the list of slices. Slots are used again, so a backlog that has warmed up does not allocate.
 #pragma once
 
 #include <algorithm>

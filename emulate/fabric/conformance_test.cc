@@ -67,7 +67,9 @@ class TcpBench : public RealBench {
 
 std::unique_ptr<FabricBench> tcp(std::uint16_t nodes) { return std::make_unique<TcpBench>(nodes); }
 std::unique_ptr<FabricBench> shm(std::uint16_t nodes) { return std::make_unique<ShmBench>(nodes, 256 * kKiB); }
-std::unique_ptr<FabricBench> shm_small_rings(std::uint16_t nodes) { return std::make_unique<ShmBench>(nodes, 64 * kKiB); }
+std::unique_ptr<FabricBench> shm_small_rings(std::uint16_t nodes) {
+  return std::make_unique<ShmBench>(nodes, 64 * kKiB);
+}
 
 INSTANTIATE_TEST_SUITE_P(Shm, FabricConformance, testing::ValuesIn(fabric_conformance(shm)), case_name);
 INSTANTIATE_TEST_SUITE_P(ShmSmallRings, FabricConformance, testing::ValuesIn(fabric_conformance(shm_small_rings)),

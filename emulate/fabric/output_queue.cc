@@ -21,8 +21,8 @@ std::byte* OutputQueue::append(std::size_t bytes) {
     // Sent pieces at the front make room first.
     const std::size_t front = first_ < pieces_.size() && pieces_[first_].data == nullptr ? pieces_[first_].offset : 0;
     const std::size_t left = used_ - front;
-    const std::size_t capacity = std::max(left + bytes > capacity_ ? capacity_ * 2 : capacity_,
-                                          std::max(left + bytes, kFirstCapacity));
+    const std::size_t capacity =
+        std::max(left + bytes > capacity_ ? capacity_ * 2 : capacity_, std::max(left + bytes, kFirstCapacity));
     auto bigger = std::make_unique_for_overwrite<std::byte[]>(capacity);
     if (left > 0) std::memcpy(bigger.get(), buffer_.get() + front, left);
     for (Piece& piece : pieces_) piece.offset -= std::min(front, piece.offset);

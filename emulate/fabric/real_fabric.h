@@ -1,6 +1,6 @@
-// What a loop needs of a fabric of the real world besides the seam: a way to sleep until something arrives (wake_source.h),
-// and the bytes sent. Made by the two factories below; one object belongs to one thread at a time, and to the process that
-// made it: a fork must come before.
+// What a loop needs of a fabric of the real world besides the seam: a way to sleep until something arrives
+// (wake_source.h), and the bytes sent. Made by the two factories below; one object belongs to one thread at a time, and
+// to the process that made it: a fork must come before.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +15,16 @@ namespace slipstream::emulate {
 
 class RealFabric : public Fabric, public WakeSource {
  public:
-  // Bytes handed to the network for others since the fabric was made: messages, writes and read data with their framing.
+  // Bytes handed to the network for others since the fabric was made: messages, writes and read data with their
+  // framing.
   virtual std::uint64_t network_bytes() const = 0;
 };
 
 struct ShmOptions {
-  std::string run_directory;           // of this run alone, best under /dev/shm; made when absent, never removed by a fabric
+  std::string run_directory;  // of this run alone, best under /dev/shm; made when absent, never removed by a fabric
   NodeId node = kNoNode;
   std::size_t ring_bytes = 256 * kKiB;  // message ring of each direction of a channel; a power of two, at least 64 KiB
-  TimeNs connect_patience_ns = 0;      // how long a connect waits for a peer that is not there yet
+  TimeNs connect_patience_ns = 0;       // how long a connect waits for a peer that is not there yet
 };
 
 // Shared memory, between processes or within one. Files in the run directory, named for the node: its control block
@@ -34,16 +35,16 @@ std::unique_ptr<RealFabric> make_shm_fabric(const ShmOptions& options);
 struct TcpOptions {
   std::vector<std::string> addresses;  // "host:port" of every node, by number; hosts are numeric IPv4 addresses
   NodeId node = kNoNode;
-  int listener = -1;                   // a socket from listen_tcp(), which the fabric then owns; -1: it listens itself
-  TimeNs connect_patience_ns = 0;      // how long a connect tries again when it is refused
-  std::string region_directory;        // regions are files there, "node-3.NAME", as over shm; empty: anonymous memory
+  int listener = -1;               // a socket from listen_tcp(), which the fabric then owns; -1: it listens itself
+  TimeNs connect_patience_ns = 0;  // how long a connect tries again when it is refused
+  std::string region_directory;    // regions are files there, "node-3.NAME", as over shm; empty: anonymous memory
 };
 
 // Non-blocking kernel sockets. Throws std::runtime_error when the port is in use or an address cannot be read.
 std::unique_ptr<RealFabric> make_tcp_fabric(const TcpOptions& options);
 
-// A listening socket and the address it got: with port 0 the kernel picks a free one. For hosts that start processes: listen
-// for all nodes first, then no port is ever taken by another and no connect comes too early.
+// A listening socket and the address it got: with port 0 the kernel picks a free one. For hosts that start processes:
+// listen for all nodes first, then no port is ever taken by another and no connect comes too early.
 struct TcpListener {
   int descriptor = -1;
   std::string address;

@@ -84,7 +84,8 @@ class Maker {
   TcpOptions tcp_;
 };
 
-void post(RealFabric& fabric, OpKind kind, Channel channel, const std::function<void(Op&)>& fill = [](Op&) {}) {
+void post(
+    RealFabric& fabric, OpKind kind, Channel channel, const std::function<void(Op&)>& fill = [](Op&) {}) {
   Op op;
   op.kind = kind;
   op.channel = channel;
@@ -168,8 +169,7 @@ void serve(RealFabric& fabric, Bytes memory, std::uint64_t requests) {
   const Event connected = wait_for(fabric, EventKind::kConnected);
   post(fabric, OpKind::kGrant, connected.channel, [&](Op& op) { op.local = memory; });
   const Event granted = wait_for(fabric, EventKind::kGranted);
-  post(fabric, OpKind::kSend, connected.channel,
-       [&](Op& op) { op.head = std::as_bytes(std::span(&granted.key, 1)); });
+  post(fabric, OpKind::kSend, connected.channel, [&](Op& op) { op.head = std::as_bytes(std::span(&granted.key, 1)); });
   for (std::uint64_t i = 0; i < requests; ++i) {
     const Event request = wait_for(fabric, EventKind::kMessage);
     post(fabric, OpKind::kSend, request.channel, [&](Op& op) {
@@ -180,8 +180,8 @@ void serve(RealFabric& fabric, Bytes memory, std::uint64_t requests) {
 }
 
 TEST_P(RealFabrics, ThreadsTalkAndSleep) {
-  // Given a server on a thread of its own, and a client that writes and then asks what was written, expect each answer to
-  // hold the bytes of the write before; both sleep whenever nothing is there.
+  // Given a server on a thread of its own, and a client that writes and then asks what was written, expect each answer
+  // to hold the bytes of the write before; both sleep whenever nothing is there.
   constexpr std::uint64_t kRequests = 3000;
   Maker maker(GetParam(), 2);
   const auto client = maker.make(0);
@@ -281,8 +281,7 @@ TEST_P(RealFabrics, RevokedAndWithdrawnMemoryIsStillUnderFire) {
   std::memcpy(&key, wait_for(*fabric, EventKind::kMessage).bytes.data(), sizeof key);
   post(*fabric, OpKind::kGrant, connected.channel, [&](Op& op) { op.local = replica; });
   const Event granted = wait_for(*fabric, EventKind::kGranted);
-  post(*fabric, OpKind::kSend, connected.channel,
-       [&](Op& op) { op.head = std::as_bytes(std::span(&granted.key, 1)); });
+  post(*fabric, OpKind::kSend, connected.channel, [&](Op& op) { op.head = std::as_bytes(std::span(&granted.key, 1)); });
   for (Ticket ticket = 1;; ++ticket) {
     const Slice slice{source.data(), source.size()};
     post(*fabric, OpKind::kWrite, connected.channel, [&](Op& op) {
@@ -350,7 +349,8 @@ std::string error_of(const std::function<void()>& call) {
 }
 
 TEST(ShmFabric, StartUpErrorsNameCauseAndRemedy) {
-  // Given a node that runs already, a directory that cannot be made, more memory than there is: expect errors that say so.
+  // Given a node that runs already, a directory that cannot be made, more memory than there is: expect errors that say
+  // so.
   Maker maker(Kind::kShm, 2);
   const auto fabric = maker.make(0);
   EXPECT_NE(error_of([&] { maker.make(0); }).find("node 0 is already running in"), std::string::npos);

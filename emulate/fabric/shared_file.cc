@@ -101,9 +101,7 @@ bool SharedFile::owner_is_alive() const {
   return ::fcntl(fd_.get(), F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
-void SharedFile::drop_pages(std::size_t offset, std::size_t bytes) {
-  ::madvise(memory_ + offset, bytes, MADV_REMOVE);
-}
+void SharedFile::drop_pages(std::size_t offset, std::size_t bytes) { ::madvise(memory_ + offset, bytes, MADV_REMOVE); }
 
 FileDescriptor take_owner_lock(const std::string& path) {
   // An open file description of its own: not that of a mapping, which peers in this process share.

@@ -1,6 +1,6 @@
-// Files mapped as shared memory, and the lock that tells whether a process still lives. Within one process every file is
-// mapped once, however many fabrics use it: caches that predict ways by linear address (AMD Zen) then see one address, not
-// several aliases of a line.
+// Files mapped as shared memory, and the lock that tells whether a process still lives. Within one process every file
+// is mapped once, however many fabrics use it: caches that predict ways by linear address (AMD Zen) then see one
+// address, not several aliases of a line.
 //
 // Failures throw std::runtime_error with the path, the cause and what to do.
 #pragma once

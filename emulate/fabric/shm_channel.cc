@@ -60,8 +60,8 @@ void ShmChannel::skip_to_start() {
   out_end_ = (out_end_ / ring_bytes_ + 1) * ring_bytes_;
 }
 
-// Goes back to the start of the ring as soon as a few batches fit there: the memory in use stays as small as what is under
-// way, and in the caches, while the ring is large enough for bursts.
+// Goes back to the start of the ring as soon as a few batches fit there: the memory in use stays as small as what is
+// under way, and in the caches, while the ring is large enough for bursts.
 void ShmChannel::start_batch() {
   touched = true;
   const std::uint64_t place = out_end_ % ring_bytes_;

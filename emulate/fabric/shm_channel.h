@@ -1,5 +1,5 @@
-// One end of a shm channel: the message rings, the one-sided copies and their rights. ShmFabric owns the channels, decides
-// when one dies, and turns what happens here into events.
+// One end of a shm channel: the message rings, the one-sided copies and their rights. ShmFabric owns the channels,
+// decides when one dies, and turns what happens here into events.
 //
 // A batch of ops becomes visible at once: publish() sets the ring's tail and ends the announcement of copies.
 #pragma once
@@ -56,7 +56,7 @@ class ShmChannel {
 
   // The granter's side. A withdrawn grant's memory is still once copies_ended(mark) holds.
   RemoteKey grant(std::uint64_t serial, std::uint32_t region, std::uint64_t offset, std::uint64_t bytes);
-  bool withdraw(RemoteKey key);  // false: there is no such grant
+  bool withdraw(RemoteKey key);      // false: there is no such grant
   void forget_grant(RemoteKey key);  // after copies_ended(): its slot may be used again
   std::uint32_t copy_mark() const { return theirs_->writing.load(std::memory_order_seq_cst); }
   bool copies_ended(std::uint32_t mark) const { return mark % 2 == 0 || copy_mark() != mark; }
@@ -74,11 +74,11 @@ class ShmChannel {
   std::shared_ptr<ShmPeer> peer;  // nullptr until it is known
   std::uint32_t bell = 0;
   Backlog backlog;
-  Ticket ack = 0;          // to be reported
+  Ticket ack = 0;  // to be reported
   bool ack_listed = false;
-  bool touched = false;    // posted to since the last publish
-  bool ready = false;      // listed as having something to receive
-  bool held = false;       // listed as having views in use
+  bool touched = false;  // posted to since the last publish
+  bool ready = false;    // listed as having something to receive
+  bool held = false;     // listed as having views in use
   bool backlog_listed = false;
 
  private:
@@ -101,8 +101,8 @@ class ShmChannel {
   shm::Link* link_;
   shm::Side* mine_;
   shm::Side* theirs_;
-  shm::Grant* granted_;        // by this end
-  const shm::Grant* grants_;   // by the other
+  shm::Grant* granted_;       // by this end
+  const shm::Grant* grants_;  // by the other
   std::byte* out_;
   std::byte* in_;
   std::size_t ring_bytes_;
@@ -112,8 +112,8 @@ class ShmChannel {
   std::uint64_t out_released_ = 0;  // as last seen
   std::uint64_t batch_bytes_ = 0;   // a decaying maximum of what one batch puts on the ring
   std::uint64_t in_begin_ = 0;
-  std::uint64_t in_end_ = 0;   // as last seen
-  bool copying_ = false;       // announced
+  std::uint64_t in_end_ = 0;  // as last seen
+  bool copying_ = false;      // announced
   std::uint64_t bytes_sent_ = 0;
   std::vector<KnownGrant> known_;
   std::vector<std::uint16_t> free_grants_;

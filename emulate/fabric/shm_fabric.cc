@@ -44,13 +44,13 @@ ShmFabric::ShmFabric(const ShmOptions& options)
       next_serial_(static_cast<std::uint64_t>(wall_clock_ns())) {
   SLIP_CHECK(ring_bytes_ >= 64 * kKiB && ring_bytes_ % shm::kPage == 0, "a ring of {} bytes", ring_bytes_);
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw std::runtime_error(fmt::format("cannot make the run directory {}: {}; choose another", directory_,
-                                         std::strerror(errno)));
+    throw std::runtime_error(
+        fmt::format("cannot make the run directory {}: {}; choose another", directory_, std::strerror(errno)));
   }
   const std::string name = path(fmt::format("node-{}", index(node_)));
   if (const auto old = SharedFile::open(name); old != nullptr && old->owner_is_alive()) {
-    throw std::runtime_error(fmt::format("node {} is already running in {}; end that run or choose another run directory",
-                                         index(node_), directory_));
+    throw std::runtime_error(fmt::format(
+        "node {} is already running in {}; end that run or choose another run directory", index(node_), directory_));
   }
   control_file_ = SharedFile::create(name, sizeof(shm::Control));
   owner_lock_ = take_owner_lock(name);
@@ -61,8 +61,8 @@ ShmFabric::ShmFabric(const ShmOptions& options)
     wake_ = FileDescriptor(::open(pipe.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
   }
   if (!wake_.valid()) {
-    throw std::runtime_error(fmt::format("cannot make the pipe {}: {}; choose another run directory", pipe,
-                                         std::strerror(errno)));
+    throw std::runtime_error(
+        fmt::format("cannot make the pipe {}: {}; choose another run directory", pipe, std::strerror(errno)));
   }
   by_bell_.push_back(nullptr);  // bell 0 is nobody's: what a link says before its end is known
   std::atomic_ref(control_->magic).store(shm::kMagic, std::memory_order_release);
@@ -84,9 +84,10 @@ std::string ShmFabric::link_path(std::uint16_t from, std::uint64_t serial) const
 Region ShmFabric::create_region(std::string_view name, std::size_t bytes) {
   const std::string file_name = fmt::format("node-{}.{}", index(node_), name);
   if (regions_.size() == shm::kMaxRegions || file_name.size() >= shm::kRegionName) {
-    throw std::runtime_error(fmt::format("cannot register region {}: more than {} regions, or a name of more than {} "
-                                         "characters; use fewer or shorter ones",
-                                         file_name, shm::kMaxRegions, shm::kRegionName - 1));
+    throw std::runtime_error(
+        fmt::format("cannot register region {}: more than {} regions, or a name of more than {} "
+                    "characters; use fewer or shorter ones",
+                    file_name, shm::kMaxRegions, shm::kRegionName - 1));
   }
   const std::size_t whole_pages = (std::max<std::size_t>(bytes, 1) + shm::kPage - 1) / shm::kPage * shm::kPage;
   auto file = SharedFile::create(path(file_name), whole_pages);
@@ -303,21 +304,11 @@ void ShmFabric::post(std::span<const Op> ops) {
     switch (op.kind) {
       case OpKind::kSend:
       case OpKind::kWrite:
-      case OpKind::kRead:
-        carry_out(op);
-        break;
-      case OpKind::kConnect:
-        connect(op);
-        break;
-      case OpKind::kRevoke:
-        revoke(op.channel);
-        break;
-      case OpKind::kGrant:
-        grant(op);
-        break;
-      case OpKind::kWithdraw:
-        withdraw(op);
-        break;
+      case OpKind::kRead: carry_out(op); break;
+      case OpKind::kConnect: connect(op); break;
+      case OpKind::kRevoke: revoke(op.channel); break;
+      case OpKind::kGrant: grant(op); break;
+      case OpKind::kWithdraw: withdraw(op); break;
     }
   }
   publish_touched();
@@ -329,7 +320,7 @@ void ShmFabric::carry_out(const Op& op) {
   Progress progress = Progress::kNoRoom;
   if (channel->backlog.empty()) {
     const bool was_touched = channel->touched;
-    progress = op.kind == OpKind::kSend ? channel->send(op)
+    progress = op.kind == OpKind::kSend   ? channel->send(op)
                : channel->peer == nullptr ? Progress::kNoRoom  // not told of yet: its memory is not known
                                           : channel->copy(op, directory_);
     if (!was_touched && channel->touched) touched_.push_back(channel);

@@ -1,8 +1,9 @@
-// Shared memory as a network. The initiator of an op does what a NIC would do: it copies the bytes to the peer's memory.
-// One thread drives a fabric; peers may be in this process or in others.
+// Shared memory as a network. The initiator of an op does what a NIC would do: it copies the bytes to the peer's
+// memory. One thread drives a fabric; peers may be in this process or in others.
 //
-// Costs: a message is two small copies' worth of memory traffic, an op with a ticket an acknowledgement at the next poll; a
-// batch of ops costs one locked instruction per channel (the peer's bell), and one more when it writes or reads memory.
+// Costs: a message is two small copies' worth of memory traffic, an op with a ticket an acknowledgement at the next
+// poll; a batch of ops costs one locked instruction per channel (the peer's bell), and one more when it writes or reads
+// memory.
 #pragma once
 
 #include <atomic>
@@ -114,10 +115,10 @@ class ShmFabric final : public RealFabric {
   std::vector<Ending> endings_;
   std::vector<ChannelPtr> retired_;  // dead; views of them may be in use until the next poll
 
-  Ring<Event> local_;                  // events that need nothing of a ring
-  std::vector<ShmChannel*> acks_;      // channels with an acknowledgement to report
-  std::vector<ShmChannel*> ready_;     // channels that may have something to receive
-  std::vector<ShmChannel*> held_;      // channels with views in use
+  Ring<Event> local_;               // events that need nothing of a ring
+  std::vector<ShmChannel*> acks_;   // channels with an acknowledgement to report
+  std::vector<ShmChannel*> ready_;  // channels that may have something to receive
+  std::vector<ShmChannel*> held_;   // channels with views in use
   std::vector<ShmChannel*> touched_;
   std::vector<ShmChannel*> backlogs_;
   std::uint64_t next_tag_ = 1;

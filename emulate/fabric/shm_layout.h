@@ -1,8 +1,9 @@
-// What processes share over the shm fabric, as it lies in memory: a control block for each node, a link for each channel.
-// Every field has one writer, named beside it; other ends only read it.
+// What processes share over the shm fabric, as it lies in memory: a control block for each node, a link for each
+// channel. Every field has one writer, named beside it; other ends only read it.
 //
-// Order of bytes on a ring: records, each 8-byte aligned: RecordHeader, then `size` bytes. Positions count all bytes ever
-// written, skipped ones included; position modulo ring size is the place. A record never wraps: kSkip leads to the start.
+// Order of bytes on a ring: records, each 8-byte aligned: RecordHeader, then `size` bytes. Positions count all bytes
+// ever written, skipped ones included; position modulo ring size is the place. A record never wraps: kSkip leads to the
+// start.
 #pragma once
 
 #include <atomic>
@@ -63,16 +64,16 @@ struct Side {
   alignas(kLine) std::atomic<std::uint64_t> tail;      // end of what it put on its outgoing ring
   alignas(kLine) std::atomic<std::uint64_t> released;  // end of what it no longer needs of the ring towards it
   alignas(kLine) std::atomic<std::uint32_t> writing;   // odd while it copies to or from the other's memory
-  alignas(kLine) std::atomic<std::uint32_t> closed;    // the channel is dead for it; the other must not touch its memory
-  std::atomic<std::uint32_t> attached;                 // it knows the channel, `bell` is valid
-  std::uint32_t bell;                                  // the bit among its node's bells
+  alignas(kLine) std::atomic<std::uint32_t> closed;  // the channel is dead for it; the other must not touch its memory
+  std::atomic<std::uint32_t> attached;               // it knows the channel, `bell` is valid
+  std::uint32_t bell;                                // the bit among its node's bells
 };
 
 struct Link {
   std::uint32_t magic;
   std::uint32_t ring_bytes;
-  Side sides[2];                    // 0: the end that connected
-  Grant grants[2][kMaxGrants];      // by the end that granted
+  Side sides[2];                // 0: the end that connected
+  Grant grants[2][kMaxGrants];  // by the end that granted
 };
 static_assert(sizeof(Link) % kLine == 0);
 

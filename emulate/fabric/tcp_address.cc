@@ -21,8 +21,8 @@ sockaddr_in parse_address(const std::string& address) {
   sockaddr_in result = {};
   result.sin_family = AF_INET;
   std::uint16_t port = 0;
-  bool readable = colon != std::string::npos &&
-                  ::inet_pton(AF_INET, address.substr(0, colon).c_str(), &result.sin_addr) == 1;
+  bool readable =
+      colon != std::string::npos && ::inet_pton(AF_INET, address.substr(0, colon).c_str(), &result.sin_addr) == 1;
   if (readable) {
     const char* const end = address.data() + address.size();
     const auto parsed = std::from_chars(address.data() + colon + 1, end, port);
@@ -46,11 +46,12 @@ TcpListener listen_tcp(const std::string& address) {
       ::listen(fd.get(), SOMAXCONN) != 0 || ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) {
     const int error = errno;
     if (error == EADDRINUSE) {
-      throw std::runtime_error(fmt::format("port {} is in use; end the program that listens on it or choose another port",
-                                           address.substr(address.rfind(':') + 1)));
+      throw std::runtime_error(
+          fmt::format("port {} is in use; end the program that listens on it or choose another port",
+                      address.substr(address.rfind(':') + 1)));
     }
-    throw std::runtime_error(fmt::format("cannot listen on {}: {}; choose an address of this machine", address,
-                                         std::strerror(error)));
+    throw std::runtime_error(
+        fmt::format("cannot listen on {}: {}; choose an address of this machine", address, std::strerror(error)));
   }
   return {fd.release(), fmt::format("{}:{}", address.substr(0, address.rfind(':')), ntohs(name.sin_port))};
 }

@@ -1,5 +1,5 @@
-// One end of a tcp channel: the socket, what is to be sent, what was received and not yet taken. The frames' meaning is in
-// TcpFabric.
+// One end of a tcp channel: the socket, what is to be sent, what was received and not yet taken. The frames' meaning is
+// in TcpFabric.
 //
 // Received bytes stay where they are until the next poll, so that messages can be views. Long writes and read data land
 // in their memory straight from the socket (`landing`).
@@ -84,10 +84,10 @@ struct TcpChannel {
   std::vector<Grant> grants;  // by the slot in the key
   std::vector<std::uint16_t> free_grants;
 
-  bool dirty = false;        // listed as having something to send
-  bool ready = false;        // listed as having unparsed bytes
+  bool dirty = false;  // listed as having something to send
+  bool ready = false;  // listed as having unparsed bytes
   bool ack_listed = false;
-  bool received = false;     // in this poll: its views forbid to move what is in the buffer
+  bool received = false;  // in this poll: its views forbid to move what is in the buffer
 };
 
 }  // namespace slipstream::emulate

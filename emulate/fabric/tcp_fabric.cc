@@ -52,8 +52,8 @@ TcpFabric::TcpFabric(const TcpOptions& options) : options_(options), listener_(o
   epoll_event event = {};
   event.events = EPOLLIN;
   if (!epoll_.valid() || ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), &event) != 0) {
-    throw std::runtime_error(fmt::format("cannot watch sockets: {}; raise the limit of open files (ulimit -n)",
-                                         std::strerror(errno)));
+    throw std::runtime_error(
+        fmt::format("cannot watch sockets: {}; raise the limit of open files (ulimit -n)", std::strerror(errno)));
   }
 }
 
@@ -67,15 +67,16 @@ Region TcpFabric::create_region(std::string_view name, std::size_t bytes) {
   const std::size_t size = std::max<std::size_t>(bytes, 1);
   LocalRegion region;
   if (!options_.region_directory.empty()) {
-    region.file = SharedFile::create(fmt::format("{}/node-{}.{}", options_.region_directory, index(options_.node), name),
-                                     size);
+    region.file =
+        SharedFile::create(fmt::format("{}/node-{}.{}", options_.region_directory, index(options_.node), name), size);
     region.file->close_descriptor();
     region.memory = region.file->memory().first(bytes);
   } else {
-    void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void* const memory =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED) {
-      throw std::runtime_error(fmt::format("cannot get {} bytes of memory for {}: {}; make logs and buffers smaller", bytes,
-                                           name, std::strerror(errno)));
+      throw std::runtime_error(fmt::format("cannot get {} bytes of memory for {}: {}; make logs and buffers smaller",
+                                           bytes, name, std::strerror(errno)));
     }
     region.memory = {static_cast<std::byte*>(memory), bytes};
   }
@@ -117,8 +118,8 @@ void TcpFabric::start_connecting(TcpChannel& channel) {
   channel.socket = FileDescriptor(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   channel.epoll_events = 0;
   if (!channel.socket.valid()) {
-    throw std::runtime_error(fmt::format("cannot open a socket: {}; raise the limit of open files (ulimit -n)",
-                                         std::strerror(errno)));
+    throw std::runtime_error(
+        fmt::format("cannot open a socket: {}; raise the limit of open files (ulimit -n)", std::strerror(errno)));
   }
   if (::connect(channel.socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0 &&
       errno != EINPROGRESS) {
@@ -173,7 +174,8 @@ void TcpFabric::accept_all() {
 }
 
 void TcpFabric::accepted(TcpChannel& channel, NodeId from) {
-  const auto stranger = std::find_if(strangers_.begin(), strangers_.end(), [&](const auto& s) { return s.get() == &channel; });
+  const auto stranger =
+      std::find_if(strangers_.begin(), strangers_.end(), [&](const auto& s) { return s.get() == &channel; });
   SLIP_CHECK(stranger != strangers_.end());
   SLIP_CHECK(far_.size() < kFirstAccepted, "node {} has accepted {} channels", index(options_.node), far_.size());
   channel.number = static_cast<Channel>(kFirstAccepted + far_.size());
@@ -215,7 +217,8 @@ void TcpFabric::end(TcpChannel& channel) {
     retired_.push_back(slot(channel.number));
     return;
   }
-  const auto at = std::find_if(strangers_.begin(), strangers_.end(), [&](const auto& s) { return s.get() == &channel; });
+  const auto at =
+      std::find_if(strangers_.begin(), strangers_.end(), [&](const auto& s) { return s.get() == &channel; });
   retired_.push_back(std::move(*at));
   strangers_.erase(at);
 }
@@ -243,27 +246,13 @@ void TcpFabric::forget_retired() {
 void TcpFabric::post(std::span<const Op> ops) {
   for (const Op& op : ops) {
     switch (op.kind) {
-      case OpKind::kSend:
-        send(op);
-        break;
-      case OpKind::kWrite:
-        write(op);
-        break;
-      case OpKind::kRead:
-        read(op);
-        break;
-      case OpKind::kConnect:
-        connect(op);
-        break;
-      case OpKind::kRevoke:
-        revoke(op.channel);
-        break;
-      case OpKind::kGrant:
-        grant(op);
-        break;
-      case OpKind::kWithdraw:
-        withdraw(op);
-        break;
+      case OpKind::kSend: send(op); break;
+      case OpKind::kWrite: write(op); break;
+      case OpKind::kRead: read(op); break;
+      case OpKind::kConnect: connect(op); break;
+      case OpKind::kRevoke: revoke(op.channel); break;
+      case OpKind::kGrant: grant(op); break;
+      case OpKind::kWithdraw: withdraw(op); break;
     }
   }
   flush();
@@ -304,7 +293,8 @@ void TcpFabric::write(const Op& op) {
   std::size_t size = 0;
   for (const Slice& slice : op.body) size += slice.size;
   SLIP_CHECK(size <= kGiB, "a write of {} bytes", size);
-  put_frame(channel->out, tcp::FrameKind::kWrite, count_op(*channel, op.ticket), tcp::WriteHead{op.key, op.offset}, size);
+  put_frame(channel->out, tcp::FrameKind::kWrite, count_op(*channel, op.ticket), tcp::WriteHead{op.key, op.offset},
+            size);
   for (const Slice& slice : op.body) channel->out.put({slice.data, slice.size});
   mark_dirty(*channel);
 }
@@ -408,16 +398,11 @@ TcpFabric::Parsed TcpFabric::parse(TcpChannel& channel, Room& room) {
   const bool up = channel.state == TcpChannel::State::kUp;
   switch (header.kind) {
     case tcp::FrameKind::kHello:
-    case tcp::FrameKind::kWelcome:
-      return up ? Parsed::kDead : parse_greeting(channel, header);
-    case tcp::FrameKind::kMessage:
-      return up ? parse_message(channel, header, room) : Parsed::kDead;
-    case tcp::FrameKind::kWrite:
-      return up ? parse_write(channel, header) : Parsed::kDead;
-    case tcp::FrameKind::kRead:
-      return up ? parse_read(channel, header) : Parsed::kDead;
-    case tcp::FrameKind::kReadData:
-      return up ? parse_read_data(channel, header) : Parsed::kDead;
+    case tcp::FrameKind::kWelcome: return up ? Parsed::kDead : parse_greeting(channel, header);
+    case tcp::FrameKind::kMessage: return up ? parse_message(channel, header, room) : Parsed::kDead;
+    case tcp::FrameKind::kWrite: return up ? parse_write(channel, header) : Parsed::kDead;
+    case tcp::FrameKind::kRead: return up ? parse_read(channel, header) : Parsed::kDead;
+    case tcp::FrameKind::kReadData: return up ? parse_read_data(channel, header) : Parsed::kDead;
     case tcp::FrameKind::kAck: {
       tcp::AckHead head;
       if (!up || header.size != sizeof head) return Parsed::kDead;
@@ -469,7 +454,8 @@ TcpFabric::Parsed TcpFabric::parse_message(TcpChannel& channel, const tcp::Frame
   return Parsed::kFrame;
 }
 
-Bytes TcpFabric::granted(const TcpChannel& channel, RemoteKey key, std::uint64_t offset, std::uint64_t bytes, bool& ok) {
+Bytes TcpFabric::granted(const TcpChannel& channel, RemoteKey key, std::uint64_t offset, std::uint64_t bytes,
+                         bool& ok) {
   const std::size_t place = key & kSlotMask;
   ok = key != 0 && place < channel.grants.size() && channel.grants[place].key == key;
   if (!ok) return {};

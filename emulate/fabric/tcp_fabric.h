@@ -1,8 +1,9 @@
-// Kernel sockets as a network: one connection for each channel. What a NIC would do for one-sided ops, the receiving fabric
-// does inside poll(): it applies writes, answers reads, and acknowledges; its node is not told.
+// Kernel sockets as a network: one connection for each channel. What a NIC would do for one-sided ops, the receiving
+// fabric does inside poll(): it applies writes, answers reads, and acknowledges; its node is not told.
 //
-// System calls: one epoll_wait for each poll, one recvmsg for each channel that has something, one sendmsg for each channel
-// that was posted to. Acknowledgements wait for the next post, poll or sleep, so that they travel with other data.
+// System calls: one epoll_wait for each poll, one recvmsg for each channel that has something, one sendmsg for each
+// channel that was posted to. Acknowledgements wait for the next post, poll or sleep, so that they travel with other
+// data.
 #pragma once
 
 #include <memory>

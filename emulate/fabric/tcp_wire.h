@@ -1,5 +1,5 @@
-// What one tcp channel carries: frames of an 8-byte header, a fixed part that depends on the kind, and bytes. Both ends are
-// the same build on machines of the same byte order; the greeting's magic number tells if not.
+// What one tcp channel carries: frames of an 8-byte header, a fixed part that depends on the kind, and bytes. Both ends
+// are the same build on machines of the same byte order; the greeting's magic number tells if not.
 //
 // Ops (message, write, read) are counted from 1 in post order at both ends; acknowledgements name the last op done.
 #pragma once
@@ -21,8 +21,8 @@ enum class FrameKind : std::uint8_t {
 };
 
 enum : std::uint8_t {
-  kWantsAck = 1,   // an op with a ticket
-  kIsAnswer = 2,   // kMessage
+  kWantsAck = 1,  // an op with a ticket
+  kIsAnswer = 2,  // kMessage
 };
 
 struct FrameHeader {

@@ -1,6 +1,7 @@
 // How a loop sleeps. A loop that drives several fabrics and storages and has found nothing to do for a while calls
-// sleep_until_any(), which arms every one, waits for any of their descriptors, and disarms them. An armed source makes its
-// descriptor readable as soon as a poll would bring something; a source that is not armed costs its peers no system call.
+// sleep_until_any(), which arms every one, waits for any of their descriptors, and disarms them. An armed source makes
+// its descriptor readable as soon as a poll would bring something; a source that is not armed costs its peers no system
+// call.
 #pragma once
 
 #include <span>
@@ -22,8 +23,8 @@ class WakeSource {
   virtual TimeNs longest_sleep_ns() const = 0;
 };
 
-// Sleeps until one of the sources has something, `timeout_ns` is over, or a signal came. Returns at once when one of them
-// cannot be armed. True: a source has, or may have, something.
+// Sleeps until one of the sources has something, `timeout_ns` is over, or a signal came. Returns at once when one of
+// them cannot be armed. True: a source has, or may have, something.
 bool sleep_until_any(std::span<WakeSource* const> sources, TimeNs timeout_ns);
 
 }  // namespace slipstream::emulate

@@ -26,8 +26,8 @@ class FileStorage final : public RealStorage {
   explicit FileStorage(const FileStorageOptions& options)
       : files_(options.directory, options.synchronize), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
     if (!wake_.valid()) {
-      throw std::runtime_error(fmt::format("cannot make an eventfd: {}; raise the limit of open files (ulimit -n)",
-                                           std::strerror(errno)));
+      throw std::runtime_error(
+          fmt::format("cannot make an eventfd: {}; raise the limit of open files (ulimit -n)", std::strerror(errno)));
     }
     worker_ = std::thread([this] { work(); });
   }
@@ -98,7 +98,8 @@ class FileStorage final : public RealStorage {
       events_.push(event);
       pending_.store(events_.size(), std::memory_order_seq_cst);
       const std::uint64_t one = 1;
-      if (armed_.load(std::memory_order_seq_cst) && ::write(wake_.get(), &one, sizeof one) < 0) continue;  // full wakes too
+      if (armed_.load(std::memory_order_seq_cst) && ::write(wake_.get(), &one, sizeof one) < 0)
+        continue;  // full wakes too
     }
   }
 
