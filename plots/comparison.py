@@ -43,6 +43,7 @@ class Gain:
     ratios: list          # throughput ratio of each pair, by rising x
     latency_p50: Ratio    # rpc over tailwind, at the pair of the lowest load
     latency_p99: Ratio
+    unloaded: bool        # nothing queued at any of the pairs
     p50s: list            # of each pair that served what was offered, by rising load
     p99s: list
 
@@ -86,7 +87,8 @@ def gains(data):
         found.append(Gain(
             facet, operation, peak_rpc, peak_tailwind, ratio(peak_tailwind, peak_rpc), saturated, pairs,
             [ratio(pair.tailwind.stat(THROUGHPUT), pair.rpc.stat(THROUGHPUT)) for pair in pairs],
-            next(iter(p50s), None), next(iter(p99s), None), known(p50s), known(p99s)))
+            next(iter(p50s), None), next(iter(p99s), None),
+            all(alone(data, pair.rpc) for pair in pairs), known(p50s), known(p99s)))
     return found
 
 
@@ -133,10 +135,10 @@ def published(folder=PUBLISHED):
     return numbers
 
 
-def for_gain(numbers, metric, workload):
-    """Published ratios of this metric and workload."""
-    return [number for number in numbers if number.compare["kind"] == "ratio" and number.compare["metric"] == metric
-            and number.compare.get("workload") == workload]
+def for_gain(numbers, gain):
+    """Published ratios of throughput for a gain's workload; they are of loaded servers, none is for idle ones."""
+    return [number for number in numbers if number.compare["kind"] == "ratio" and not gain.unloaded
+            and number.compare["metric"] == THROUGHPUT and number.compare.get("workload") == gain.facet.workload]
 
 
 def applies(number, data):

@@ -1,4 +1,4 @@
-"""Numbers for people: three significant digits, thin spaces, one scale for a whole column."""
+"""Numbers for people: three significant digits, one scale for a whole column."""
 import math
 
 RATE_SCALES = [(1e6, "M"), (1e3, "k"), (1.0, "")]
@@ -29,14 +29,6 @@ def rate_scale(values):
 def rate(value):
     divisor, prefix = rate_scale([value])
     return f"{digits(value / divisor)} {prefix}".strip()
-
-
-def spread(stat):
-    """'12.3 (11.9–12.8)'; the median alone when there was one repeat or none differs."""
-    if stat is None:
-        return "–"
-    middle, low, high = digits(stat.median), digits(stat.low), digits(stat.high)
-    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def times(value):

@@ -29,7 +29,7 @@ class Panel:
 
 def panels(data):
     numbers = comparison.published()
-    rows = [(gain, comparison.for_gain(numbers, comparison.THROUGHPUT, gain.facet.workload))
+    rows = [(gain, comparison.for_gain(numbers, gain))
             for gain in comparison.gains(data) if gain.bound is not None]
     if not rows:
         return []

@@ -370,8 +370,12 @@ class GainTest(FolderTest):
         for number in numbers:
             self.assertIn(number.label, ("published", "recalled, unverified", "derived"))
             self.assertTrue(number.source and number.where and number.unit in ("x", "us"))
-        beside = comparison.for_gain(numbers, "throughput_ops_per_s", "ycsb-a")
-        self.assertEqual([(number.low, number.label) for number in beside], [(1.3, "recalled, unverified")])
+        mixed = comparison.gains(results.load(self.folder))[1]
+        self.assertEqual([(number.low, number.label) for number in comparison.for_gain(numbers, mixed)],
+                         [(1.3, "recalled, unverified")])
+        self.rewrite(lambda line: line["params"]["workload.outstanding"] == 1)
+        for one in comparison.gains(results.load(self.folder)):
+            self.assertEqual(comparison.for_gain(numbers, one), [])
 
 
     def test_unloaded_numbers_stand_only_beside_unloaded_runs_over_a_network(self):

@@ -21,7 +21,6 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator  # noqa: E402
 
-import formats  # noqa: E402
 import results  # noqa: E402
 
 # Okabe and Ito's palette: told apart with any colour vision, and by marker without colour.

@@ -131,7 +131,7 @@ def gain_rows(found, numbers):
     rows = []
     for gain in found:
         facet = gain.facet
-        beside = comparison.for_gain(numbers, comparison.THROUGHPUT, facet.workload)
+        beside = comparison.for_gain(numbers, gain)
         peaks = "not overloaded" if gain.bound is None else gain.bound + ratio_cell(gain.throughput)
         rows.append([
             escape(facet.heading), grade_mark(facet.grade), peaks,
@@ -184,7 +184,8 @@ def published(numbers, data):
                      escape(f"{number.source}, {number.where}"), "<br>".join(here)])
     columns = [Column("number", text=True), Column("published"), Column("grade", text=True),
                Column("source", long=True), Column("here", long=True)]
-    return table("The papers' numbers", columns, rows)
+    setups = dict.fromkeys(f"{number.source}: {number.setup}." for number in numbers)
+    return table("The papers' numbers", columns, rows) + "".join(f"<p>{escape(setup)}</p>" for setup in setups)
 
 
 def ran_where(data):
