@@ -35,11 +35,11 @@ bool wait_for_go(const SharedRun& shared) {
   return true;
 }
 
-int run_node(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory, NodeId id,
+int run_node(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
              Listeners& listeners, Clock& clock, SharedRun& shared) {
-  const ChildFiles files = child_files(run_directory, id);
+  const ChildFiles files = child_files(directories.run(), id);
   const std::uint32_t cores = usable_cores();
-  const Assembly assembly = assemble(plan, options, run_directory, id, listeners);
+  const Assembly assembly = assemble(plan, options, directories, id, listeners);
   listeners.close_all();
   std::optional<Pin> pin;  // the loop's thread alone, not the storage's
   if (options.pin) pin.emplace(index(id));
@@ -81,20 +81,20 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-void run_child(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory, NodeId id,
+void run_child(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
                Listeners& listeners, Clock clock, SharedRun& shared, int driver) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != driver) _exit(kChildStopped);  // it died before the line above
   signal(SIGINT, SIG_IGN);                        // a terminal sends it to all; the driver ends the run
   signal(SIGTERM, SIG_DFL);
-  const ChildFiles files = child_files(run_directory, id);
+  const ChildFiles files = child_files(directories.run(), id);
   if (const int errors = open(files.errors.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600); errors >= 0) {
     dup2(errors, STDERR_FILENO);
     close(errors);
   }
   int status = kChildTrouble;
   try {
-    status = run_node(plan, options, run_directory, id, listeners, clock, shared);
+    status = run_node(plan, options, directories, id, listeners, clock, shared);
   } catch (const std::exception& e) {
     try {
       write_file(files.state, bytes_of(e.what()));

@@ -41,7 +41,7 @@ void write_file(const std::string& path, ConstBytes bytes);
 std::string read_file(const std::string& path);
 
 // Never returns. `driver` is the parent's process id.
-[[noreturn]] void run_child(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory,
+[[noreturn]] void run_child(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories,
                             NodeId id, Listeners& listeners, Clock clock, SharedRun& shared, int driver);
 
 }  // namespace slipstream::emulate

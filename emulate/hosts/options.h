@@ -26,13 +26,14 @@ std::optional<HostKind> host_kind_of(std::string_view name);
 struct EmulateOptions {
   FabricKind fabric = FabricKind::kShm;
   HostKind hosts = HostKind::kPacked;
-  std::uint32_t loops = 0;           // packed: threads that drive nodes; 0: one per core, at most one per node
-  bool pin = true;                   // bind each loop (processes: each process) to a core, round-robin
-  std::string run_directory;         // replica memory, reports; must not exist yet. Empty: a fresh one in /dev/shm
-  bool keep_run_directory = false;   // leave it behind, with the replica memory in it; else it is removed at the end
-  std::string storage_directory;     // closed replicas, a folder per node. Empty: in the run directory (memory-backed)
-  bool synchronize_storage = false;  // a closed replica counts as stored only when it is on the medium (fdatasync)
-  std::uint16_t base_port = 0;       // tcp: node i listens on base_port + i at 127.0.0.1; 0: free ports are picked
+  std::uint32_t loops = 0;          // packed: threads that drive nodes; 0: one per core, at most one per node
+  bool pin = true;                  // bind each loop (processes: each process) to a core, round-robin
+  std::string run_directory;        // replica memory, reports; must not exist yet. Empty: a fresh one in /dev/shm
+  bool keep_run_directory = false;  // leave it behind, and the storage; else both are removed at the end
+  std::string
+      storage_directory;  // closed replicas, in a fresh folder in it. Empty: in the run directory (memory-backed)
+  bool synchronize_storage = false;      // a closed replica counts as stored only when it is on the medium (fdatasync)
+  std::uint16_t base_port = 0;           // tcp: node i listens on base_port + i at 127.0.0.1; 0: free ports are picked
   TimeNs time_limit_ns = 300 * kSecond;  // a run that takes longer has failed
 };
 

@@ -48,11 +48,11 @@ std::string trouble_of(const RunPlan& plan, const EmulateOptions& options, const
 RunResult run_packed(const RunPlan& plan, const EmulateOptions& options) {
   std::atomic<bool> stop{false};
   const InterruptGuard interrupt(stop);
-  RunDirectory directory(options.run_directory, options.keep_run_directory);
+  RunDirectories directories(options.run_directory, options.storage_directory, options.keep_run_directory);
   Listeners listeners(plan, options);
   std::vector<Assembly> nodes;
   for (std::uint16_t i = 0; i < plan.nodes; ++i) {
-    nodes.push_back(assemble(plan, options, directory.path(), NodeId{i}, listeners));
+    nodes.push_back(assemble(plan, options, directories, NodeId{i}, listeners));
   }
 
   const std::uint32_t cores = usable_cores();
@@ -71,7 +71,7 @@ RunResult run_packed(const RunPlan& plan, const EmulateOptions& options) {
   result.wall_seconds = static_cast<double>(clock.now()) / kSecond;
   result.interrupted_by = interrupt.signal();
   result.trouble = trouble_of(plan, options, ends, nodes, result.interrupted_by);
-  result.run_directory = directory.kept();
+  result.run_directory = directories.kept();
   if (!result.trouble.empty()) return result;
   for (std::uint16_t i = 0; i < plan.nodes; ++i) {
     result.reports.push_back(report_of(plan, NodeId{i}, *nodes[i].node, loops[i % count]->usage(i / count)));

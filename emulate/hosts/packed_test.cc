@@ -65,7 +65,7 @@ TEST_P(Packed, TimeLimitEndsARunThatHangsAndTellsTheNodesStates) {
   o.time_limit_ns = 200 * kMillisecond;
   const RunResult result = run_packed(toy_plan(toy), o);
   EXPECT_NE(result.trouble.find("time limit of 0.2 s"), std::string::npos) << result.trouble;
-  EXPECT_NE(result.trouble.find("player-1: player 1 in round 20"), std::string::npos) << result.trouble;
+  EXPECT_NE(result.trouble.find("player-1: player 1 in round"), std::string::npos) << result.trouble;
 }
 
 TEST_P(Packed, InterruptEndsTheRunInGoodOrder) {

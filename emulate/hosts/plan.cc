@@ -3,9 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <system_error>
-
 #include <fmt/format.h>
 
 namespace slipstream::emulate {
@@ -51,12 +48,12 @@ Seat Assembly::seat(const RunPlan& plan, NodeId id) const {
   return seat;
 }
 
-Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory, NodeId id,
+Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
                   Listeners& listeners) {
   Assembly made;
   if (options.fabric == FabricKind::kShm) {
     ShmOptions shm;
-    shm.run_directory = run_directory;
+    shm.run_directory = directories.run();
     shm.node = id;
     made.fabric = make_shm_fabric(shm);
   } else {
@@ -67,10 +64,7 @@ Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const std:
     made.fabric = make_tcp_fabric(tcp);
   }
   FileStorageOptions files;
-  const std::string parent = options.storage_directory.empty() ? run_directory + "/storage" : options.storage_directory;
-  std::error_code ignored;  // what cannot be made is told by the storage
-  std::filesystem::create_directories(parent, ignored);
-  files.directory = fmt::format("{}/node-{}", parent, index(id));
+  files.directory = fmt::format("{}/node-{}", directories.storage(), index(id));
   files.synchronize = options.synchronize_storage;
   made.storage = make_file_storage(files);
   made.node = plan.make(id, *made.fabric);

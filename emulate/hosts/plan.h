@@ -11,6 +11,7 @@
 #include "core/node/report.h"
 #include "emulate/fabric/real_fabric.h"
 #include "emulate/hosts/options.h"
+#include "emulate/hosts/run_directory.h"
 #include "emulate/loop/cpu_meter.h"
 #include "emulate/loop/loop.h"
 #include "emulate/storage/file_storage.h"
@@ -58,8 +59,8 @@ struct Assembly {
   Seat seat(const RunPlan& plan, NodeId id) const;
 };
 
-// `run_directory` exists. Throws std::runtime_error with cause and remedy.
-Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory, NodeId id,
+// Throws std::runtime_error with cause and remedy.
+Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
                   Listeners& listeners);
 
 NodeReport report_of(const RunPlan& plan, NodeId id, const Node& node, const Usage& usage);

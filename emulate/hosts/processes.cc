@@ -63,14 +63,14 @@ class Children {
   }
 
   // In a child it does not return.
-  void start(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory, Listeners& listeners,
-             const Clock& clock, SharedRun& shared) {
+  void start(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories,
+             Listeners& listeners, const Clock& clock, SharedRun& shared) {
     const pid_t driver = getpid();
     std::fflush(nullptr);  // what is buffered now would be written by every child
     children_.reserve(plan.nodes);
     for (std::uint16_t i = 0; i < plan.nodes; ++i) {
       const pid_t pid = fork();
-      if (pid == 0) run_child(plan, options, run_directory, NodeId{i}, listeners, clock, shared, driver);
+      if (pid == 0) run_child(plan, options, directories, NodeId{i}, listeners, clock, shared, driver);
       if (pid < 0)
         throw std::runtime_error(
             fmt::format("cannot start a process: {}; fewer nodes, or a higher limit "
@@ -82,7 +82,7 @@ class Children {
       child.pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
       child.running = true;
       const std::string line = fmt::format("{}\n", pid);
-      write_file(child_files(run_directory, child.id).pid, std::as_bytes(std::span(line)));
+      write_file(child_files(directories.run(), child.id).pid, std::as_bytes(std::span(line)));
     }
   }
 
@@ -196,11 +196,11 @@ RunResult run_processes(const RunPlan& plan, const EmulateOptions& options) {
   const SharedMemory memory;
   SharedRun& shared = *memory;
   const InterruptGuard interrupt(shared.stop);
-  const RunDirectory directory(options.run_directory, options.keep_run_directory);
+  const RunDirectories directories(options.run_directory, options.storage_directory, options.keep_run_directory);
   Listeners listeners(plan, options);
   Clock clock = Clock::calibrated();
   Children children;
-  children.start(plan, options, directory.path(), listeners, clock, shared);
+  children.start(plan, options, directories, listeners, clock, shared);
   listeners.close_all();
 
   if (start_clock(children, plan, shared, options.time_limit_ns, clock)) {
@@ -211,12 +211,12 @@ RunResult run_processes(const RunPlan& plan, const EmulateOptions& options) {
   result.wall_seconds = static_cast<double>(clock.now()) / kSecond;
   end_all(children, shared, clock);
   result.interrupted_by = interrupt.signal();
-  result.trouble = trouble_of(plan, options, directory.path(), children, result.interrupted_by);
-  result.run_directory = directory.kept();
+  result.trouble = trouble_of(plan, options, directories.run(), children, result.interrupted_by);
+  result.run_directory = directories.kept();
   if (!result.trouble.empty()) return result;
   for (std::uint16_t i = 0; i < plan.nodes; ++i) {
-    std::fputs(read_file(child_files(directory.path(), NodeId{i}).errors).c_str(), stderr);
-    const std::string bytes = read_file(child_files(directory.path(), NodeId{i}).report);
+    std::fputs(read_file(child_files(directories.run(), NodeId{i}).errors).c_str(), stderr);
+    const std::string bytes = read_file(child_files(directories.run(), NodeId{i}).report);
     result.reports.push_back(decode_report(std::as_bytes(std::span(bytes))));
   }
   return result;

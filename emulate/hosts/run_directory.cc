@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -48,30 +49,33 @@ bool is_abandoned(const fs::path& directory) {
 
 }  // namespace
 
-RunDirectory::RunDirectory(const std::string& path, bool keep) : path_(path), keep_(keep) {
-  if (path_.empty()) {
-    const std::string parent = default_parent();
-    remove_abandoned(parent);
-    path_ = parent + "/" + std::string(kPrefix) + "XXXXXX";
-    if (mkdtemp(path_.data()) == nullptr) {
-      throw std::runtime_error(
-          fmt::format("cannot make a run directory in {}: {}; name another place with the run "
-                      "directory option",
-                      parent, std::strerror(errno)));
-    }
-  } else if (mkdir(path_.c_str(), 0700) != 0) {
+RunDirectory RunDirectory::at(const std::string& path, bool keep) {
+  if (mkdir(path.c_str(), 0700) != 0) {
+    throw std::runtime_error(fmt::format("cannot make the directory {}: {}; it must not exist yet, and its parent must",
+                                         path, std::strerror(errno)));
+  }
+  return RunDirectory(path, keep);
+}
+
+RunDirectory RunDirectory::fresh_in(const std::string& parent, bool keep) {
+  std::error_code ignored;  // what it comes to is told below
+  fs::create_directories(parent, ignored);
+  remove_abandoned(parent);
+  std::string path = parent + "/" + std::string(kPrefix) + "XXXXXX";
+  if (mkdtemp(path.data()) == nullptr) {
     throw std::runtime_error(
-        fmt::format("cannot make the run directory {}: {}; it must not exist yet, and its parent must", path_,
-                    std::strerror(errno)));
+        fmt::format("cannot make a directory in {}: {}; name another place", parent, std::strerror(errno)));
   }
-  lock_ = make_lock(path_);
-  if (lock_ < 0) {
-    const int error = errno;
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-    throw std::runtime_error(fmt::format("cannot write into the run directory {}: {}; name one on another file system",
-                                         path_, std::strerror(error)));
-  }
+  return RunDirectory(path, keep);
+}
+
+RunDirectory::RunDirectory(std::string made, bool keep) : path_(std::move(made)), keep_(keep), lock_(make_lock(path_)) {
+  if (lock_ >= 0) return;
+  const int error = errno;
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+  throw std::runtime_error(
+      fmt::format("cannot write into {}: {}; name a directory on another file system", path_, std::strerror(error)));
 }
 
 RunDirectory::~RunDirectory() {
@@ -82,6 +86,12 @@ RunDirectory::~RunDirectory() {
     fs::remove_all(path_, ignored);
   }
   close(lock_);
+}
+
+RunDirectories::RunDirectories(const std::string& run_directory, const std::string& storage_directory, bool keep)
+    : run_(run_directory.empty() ? RunDirectory::fresh_in(default_parent(), keep)
+                                 : RunDirectory::at(run_directory, keep)) {
+  if (!storage_directory.empty()) storage_.reset(new RunDirectory(RunDirectory::fresh_in(storage_directory, keep)));
 }
 
 int remove_abandoned(const std::string& parent) {

@@ -1,20 +1,23 @@
-// The folder of one run: replica memory, reports, and (unless told otherwise) stored replicas. It is removed when the
-// object dies, unless it is to be kept.
+// The folders of one run: replica memory and reports in one, stored replicas in it or in one of their own. They are
+// removed when the object dies, unless they are to be kept.
 //
-// The file "lock" in it is held (flock) by the driver and the processes it forked, for as long as any of them lives.
-// So a folder of ours in /dev/shm whose lock is free was left by a driver that was killed; the next run removes it. A
+// The file "lock" in each is held (flock) by the driver and the processes it forked, for as long as any of them lives.
+// So a folder of ours whose lock is free was left by a driver that was killed; the next run at that place removes it. A
 // folder that was kept has no lock file.
 #pragma once
 
+#include <memory>
 #include <string>
 
 namespace slipstream::emulate {
 
 class RunDirectory {
  public:
-  // `path` must not exist; its parent must. Empty: a fresh folder in /dev/shm, or in /tmp where there is no /dev/shm.
-  // Throws std::runtime_error with cause and remedy.
-  RunDirectory(const std::string& path, bool keep);
+  // All throw std::runtime_error with cause and remedy.
+  // `path` must not exist; its parent must.
+  static RunDirectory at(const std::string& path, bool keep);
+  // A folder with a name of its own in `parent`, which is made when absent.
+  static RunDirectory fresh_in(const std::string& parent, bool keep);
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
@@ -24,9 +27,26 @@ class RunDirectory {
   std::string kept() const { return keep_ ? path_ : std::string(); }
 
  private:
+  RunDirectory(std::string made, bool keep);
+
   std::string path_;
   bool keep_;
   int lock_ = -1;
+};
+
+// Both places of a run. `run_directory` empty: a fresh one in /dev/shm, or /tmp where there is no /dev/shm;
+// `storage_directory` empty: in the run directory, else a fresh folder in it.
+class RunDirectories {
+ public:
+  RunDirectories(const std::string& run_directory, const std::string& storage_directory, bool keep);
+
+  const std::string& run() const { return run_.path(); }
+  std::string storage() const { return storage_ ? storage_->path() : run_.path() + "/storage"; }
+  std::string kept() const { return run_.kept(); }
+
+ private:
+  RunDirectory run_;
+  std::unique_ptr<const RunDirectory> storage_;  // absent: in the run directory
 };
 
 // Removes folders of killed runs in `parent`; returns how many.

@@ -25,7 +25,7 @@ struct RunDirectoryTest : testing::Test {
 TEST_F(RunDirectoryTest, IsRemovedWithAllThatIsInIt) {
   const std::string path = parent / "run";
   {
-    const RunDirectory directory(path, false);
+    const RunDirectory directory = RunDirectory::at(path, false);
     std::ofstream(path + "/file") << "x";
     EXPECT_EQ(directory.kept(), "");
   }
@@ -33,8 +33,8 @@ TEST_F(RunDirectoryTest, IsRemovedWithAllThatIsInIt) {
 }
 
 TEST_F(RunDirectoryTest, SaysWhatIsWrongWithThePath) {
-  EXPECT_THROW(RunDirectory(parent, false), std::runtime_error);
-  EXPECT_THROW(RunDirectory(parent / "absent/run", false), std::runtime_error);
+  EXPECT_THROW(RunDirectory::at(parent, false), std::runtime_error);
+  EXPECT_THROW(RunDirectory::at(parent / "absent/run", false), std::runtime_error);
   EXPECT_TRUE(fs::exists(parent));
 }
 
@@ -42,12 +42,12 @@ TEST_F(RunDirectoryTest, FolderOfAKilledDriverIsRemovedThoseOfOthersAreNot) {
   const std::string killed = parent / "slipstream-run-killed";
   const std::string alive = parent / "slipstream-run-alive";
   const std::string kept = parent / "slipstream-run-kept";
-  const RunDirectory living(alive, false);
-  { const RunDirectory keeps(kept, true); }
+  const RunDirectory living = RunDirectory::at(alive, false);
+  { const RunDirectory keeps = RunDirectory::at(kept, true); }
   // given a process that made a run directory and was killed
   const pid_t child = fork();
   if (child == 0) {
-    new RunDirectory(killed, false);
+    const RunDirectory directory = RunDirectory::at(killed, false);
     raise(SIGKILL);
   }
   int status = 0;
@@ -58,6 +58,25 @@ TEST_F(RunDirectoryTest, FolderOfAKilledDriverIsRemovedThoseOfOthersAreNot) {
   EXPECT_FALSE(fs::exists(killed));
   EXPECT_TRUE(fs::exists(alive));
   EXPECT_TRUE(fs::exists(kept));
+}
+
+TEST_F(RunDirectoryTest, StorageOfARunHasAFolderOfItsOwnWhereverItIs) {
+  const std::string run = parent / "run";
+  const std::string storage = parent / "disk";
+  std::string place;
+  {
+    const RunDirectories inside(run, "", false);
+    EXPECT_EQ(inside.storage(), run + "/storage");
+  }
+  {
+    const RunDirectories apart(run, storage, false);
+    place = apart.storage();
+    EXPECT_TRUE(place.starts_with(storage + "/")) << place;
+    EXPECT_TRUE(fs::exists(place));
+  }
+  // expect the user's folder to stay and ours to be gone
+  EXPECT_TRUE(fs::exists(storage));
+  EXPECT_FALSE(fs::exists(place));
 }
 
 }  // namespace
