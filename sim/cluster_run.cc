@@ -13,8 +13,8 @@ std::string trouble_of(Ending ending, const World& world, const SimOptions& opti
     case Ending::kDone:
     case Ending::kStopped: return {};
     case Ending::kTrouble: return world.trouble();
-    case Ending::kLimit: return fmt::format("not done after {} s of simulated time",
-                                             static_cast<double>(options.limit_ns) / kSecond);
+    case Ending::kLimit:
+      return fmt::format("not done after {} s of simulated time", static_cast<double>(options.limit_ns) / kSecond);
     case Ending::kSilence: return "nothing is left to happen, and the coordinator is not done";
   }
   return {};

@@ -15,8 +15,8 @@
 namespace slipstream::sim {
 
 struct RunTiming {
-  std::uint64_t events = 0;     // of the simulator
-  TimeNs simulated_ns = 0;      // all of the run, loading and warm-up included
+  std::uint64_t events = 0;      // of the simulator
+  TimeNs simulated_ns = 0;       // all of the run, loading and warm-up included
   std::uint64_t state_hash = 0;  // equal for equal runs
 };
 
@@ -24,7 +24,7 @@ struct RunResult {
   std::vector<NodeReport> reports;  // by node
   std::vector<CoreReport> cores;    // by node
   RunTiming timing;
-  std::string trouble;              // why the run did not come to its end; empty: it did
+  std::string trouble;  // why the run did not come to its end; empty: it did
 };
 
 // Throws std::runtime_error, naming what is wrong, when options or profile cannot work.

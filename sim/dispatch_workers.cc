@@ -91,14 +91,17 @@ void DispatchWorkers::alarm() {
 
 void DispatchWorkers::turn_on_dispatch(std::span<const Event> events, TimePs start) {
   host_.step(events, context_);
+  const TimePs compute = host_.outbox().compute_ps();
   post_ops(start, 0);
-  host_.finish(start + host_.outbox().compute_ps());
-  rearm();
+  host_.finish(start + compute);
+  rearm(compute);
 }
 
-void DispatchWorkers::rearm() {
+// A deadline that has passed asks for the next turn when this one's computation is done.
+void DispatchWorkers::rearm(TimePs compute) {
   const TimePs deadline = host_.deadline();
-  if (deadline != kPsNever) host_.arm(std::max(deadline, host_.queue().now() + hw_.cpu_idle_turn));
+  const TimePs soonest = host_.queue().now() + std::max(hw_.cpu_idle_turn, compute);
+  if (deadline != kPsNever) host_.arm(std::max(deadline, soonest));
 }
 
 std::size_t DispatchWorkers::kept_for_servers() const {
@@ -176,7 +179,7 @@ void DispatchWorkers::turn_on_worker(Worker& worker, const Event& event) {
   post_ops(now, event.tag);
   host_.finish(now + compute);
   host_.network().release(event);
-  rearm();
+  rearm(compute);
 }
 
 // `own_tag`: of the request whose worker takes this turn; 0 on the dispatch core.
@@ -239,9 +242,9 @@ void DispatchWorkers::ops_ready(TransferId first) {
   for (TransferId id = first; id != kNone;) {
     const TransferId next = network.next(id);
     const OpKind kind = network.op_kind(id);
-    const TimePs cost = kind == OpKind::kSend                              ? hw_.cpu_message_out
+    const TimePs cost = kind == OpKind::kSend                             ? hw_.cpu_message_out
                         : kind == OpKind::kWrite || kind == OpKind::kRead ? hw_.cpu_post_write
-                                                                           : 0;
+                                                                          : 0;
     network.launch(id, occupy_dispatch(cost));
     id = next;
   }

@@ -38,16 +38,16 @@ class DispatchWorkers {
   static CostTable compute_costs(const HardwareProfile& hardware);
 
   void start() { turn_on_dispatch({}, host_.queue().now()); }
-  void arrived();                     // something is in the inboxes
-  void alarm();                       // Happening::kAlarm
-  void served();                      // Happening::kServed
-  void workers_wake();                // Happening::kWorkers
-  void ops_ready(TransferId first);   // Happening::kOpsReady
+  void arrived();                    // something is in the inboxes
+  void alarm();                      // Happening::kAlarm
+  void served();                     // Happening::kServed
+  void workers_wake();               // Happening::kWorkers
+  void ops_ready(TransferId first);  // Happening::kOpsReady
 
  private:
   struct Worker {
     TimePs free_at = 0;
-    bool waiting = false;      // spins for the answer to `tag`
+    bool waiting = false;  // spins for the answer to `tag`
     Channel channel = 0;
     std::uint64_t tag = 0;
     TimePs since = 0;
@@ -70,7 +70,7 @@ class DispatchWorkers {
   TimePs ready_time(const Op& op, TimePs start, std::uint64_t own_tag);
   void answer_appears(std::uint64_t tag, TimePs time);
   void channel_died(Channel channel);
-  void rearm();
+  void rearm(TimePs compute);
   bool is_client(NodeId node) const { return kinds_[index(node)] == NodeKind::kClient; }
   void push(TimePs time, Happening kind, std::uint32_t what) {
     host_.queue().push(time, static_cast<std::uint32_t>(kind), what);
@@ -83,10 +83,10 @@ class DispatchWorkers {
   const std::vector<NodeKind>& kinds_;
   TimePs dispatch_free_ = 0;
   std::vector<Worker> workers_;
-  Ring<Timed> served_;          // taken by the dispatch core, to be handled by it
-  Ring<Timed> from_servers_;    // requests, and when each reaches the workers
+  Ring<Timed> served_;        // taken by the dispatch core, to be handled by it
+  Ring<Timed> from_servers_;  // requests, and when each reaches the workers
   Ring<Timed> from_clients_;
-  TimePs wake_at_ = kPsNever;   // a kWorkers is in the queue for then
+  TimePs wake_at_ = kPsNever;  // a kWorkers is in the queue for then
 };
 
 }  // namespace slipstream::sim

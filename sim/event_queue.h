@@ -26,7 +26,7 @@ class EventQueue {
 
   bool empty() const { return size() == 0; }
   std::size_t size() const { return heap_.size() - hollow_; }
-  std::int64_t now() const { return now_; }          // time of the last event popped
+  std::int64_t now() const { return now_; }  // time of the last event popped
   std::uint64_t popped() const { return popped_; }
   std::int64_t next_time() {  // not empty
     fill_root();

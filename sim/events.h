@@ -12,13 +12,13 @@ enum class Happening : std::uint32_t {
   kDelivery,      // node: the first packet of its downlink's queue is in its memory
   kNicDone,       // transfer: what the NIC does alone (connect, grant, withdraw, revoke, fetch for a read)
   // The storage's (sim/sim_storage.h).
-  kStorageDone,   // node: the first operation of its medium's queue is done
+  kStorageDone,  // node: the first operation of its medium's queue is done
   // A node's cores' (sim/run_to_completion.h, sim/dispatch_workers.h).
-  kAlarm,         // node: its deadline
-  kTurn,          // node: its core is free and something waits
-  kServed,        // node: the dispatch core has taken an event that it handles itself
-  kWorkers,       // node: a request and a worker for it may be ready
-  kOpsReady,      // transfer: first of a list of ops, which the dispatch core is now to post
+  kAlarm,     // node: its deadline
+  kTurn,      // node: its core is free and something waits
+  kServed,    // node: the dispatch core has taken an event that it handles itself
+  kWorkers,   // node: a request and a worker for it may be ready
+  kOpsReady,  // transfer: first of a list of ops, which the dispatch core is now to post
 };
 
 }  // namespace slipstream::sim

@@ -54,9 +54,9 @@ constexpr HardwareField kFields[] = {
 };
 
 // Longest time and size of one step: keeps every sum within 64 bits.
-constexpr std::int64_t kMostTime = 1'000'000'000'000;        // 1 s
+constexpr std::int64_t kMostTime = 1'000'000'000'000;  // 1 s
 constexpr std::int64_t kMostSize = 1 << 20;
-constexpr std::int64_t kMostRate = 100'000'000'000'000;      // 100 Tb/s
+constexpr std::int64_t kMostRate = 100'000'000'000'000;  // 100 Tb/s
 constexpr std::int64_t kMostCount = 1 << 24;
 
 constexpr std::int64_t most(Unit unit) {

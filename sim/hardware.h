@@ -21,11 +21,11 @@ inline constexpr TimePs kPsNever = INT64_MAX;
 
 struct HardwareProfile {
   // Core: CPU time of one unit of each kind of work (core/base/ledger.h).
-  std::int64_t cpu_message_in = 0;      // also of a control message
-  std::int64_t cpu_message_out = 0;     // posting and doorbell included
-  std::int64_t cpu_post_write = 0;      // posting and doorbell included
+  std::int64_t cpu_message_in = 0;   // also of a control message
+  std::int64_t cpu_message_out = 0;  // posting and doorbell included
+  std::int64_t cpu_post_write = 0;   // posting and doorbell included
   std::int64_t cpu_completion = 0;
-  std::int64_t cpu_turn = 0;            // also of a turn that handles control only
+  std::int64_t cpu_turn = 0;  // also of a turn that handles control only
   std::int64_t cpu_request = 0;
   std::int64_t cpu_hash_probe = 0;
   std::int64_t cpu_log_append = 0;
@@ -56,12 +56,12 @@ struct HardwareProfile {
   std::int64_t nic_timeout = 0;          // until a NIC gives up a peer that does not answer
 
   // Network: a star around one switch.
-  std::int64_t network_port_rate = 1;     // bits/s, each direction of each port
-  std::int64_t network_wire = 0;          // one way, NIC to NIC, both links together
+  std::int64_t network_port_rate = 1;  // bits/s, each direction of each port
+  std::int64_t network_wire = 0;       // one way, NIC to NIC, both links together
   std::int64_t network_switch_hop = 0;
-  std::int64_t network_mtu = 1;           // payload bytes of a packet
-  std::int64_t network_packet_header = 0; // bytes
-  std::int64_t network_ack_packet = 0;    // bytes on the wire
+  std::int64_t network_mtu = 1;            // payload bytes of a packet
+  std::int64_t network_packet_header = 0;  // bytes
+  std::int64_t network_ack_packet = 0;     // bytes on the wire
 
   // Storage.
   std::int64_t storage_latency = 0;
@@ -83,7 +83,7 @@ struct HardwareField {
   std::string_view key;      // in the section
   std::int64_t HardwareProfile::*member;
   Unit unit;
-  std::int64_t least;        // smallest value that makes sense, in the stored unit
+  std::int64_t least;  // smallest value that makes sense, in the stored unit
   std::string_view meaning;
 };
 

@@ -16,11 +16,11 @@ namespace slipstream::sim {
 
 // What the cores of a machine were used for.
 struct CoreUse {
-  TimePs dispatch = 0;        // busy: the dispatch core, or the one core that runs to completion
-  TimePs workers = 0;         // busy: all workers together
-  TimePs waiting = 0;         // spinning workers, all together
-  std::uint64_t turns = 0;    // calls of step()
-  std::uint64_t queued = 0;   // requests that found no worker free
+  TimePs dispatch = 0;       // busy: the dispatch core, or the one core that runs to completion
+  TimePs workers = 0;        // busy: all workers together
+  TimePs waiting = 0;        // spinning workers, all together
+  std::uint64_t turns = 0;   // calls of step()
+  std::uint64_t queued = 0;  // requests that found no worker free
 
   CoreUse& operator-=(const CoreUse& other);
   bool operator==(const CoreUse&) const = default;

@@ -98,9 +98,7 @@ void Network::fill(Transfer& t, const Op& op) {
       t.kind = Kind::kReadRequest;
       t.memory = op.local;
       break;
-    default:
-      t.kind = Kind::kLocal;
-      t.memory = op.local;
+    default: t.kind = Kind::kLocal; t.memory = op.local;
   }
 }
 
@@ -189,7 +187,8 @@ void Network::send_ack(TransferId id) {
 
 void Network::at_switch(std::uint32_t node) {
   Nic& nic = nics_[node];
-  if (queue_.now() - hw_.nic_send_latency - hw_.network_wire / 2 > nic.died) [[unlikely]] return tear(node);
+  if (queue_.now() - hw_.nic_send_latency - hw_.network_wire / 2 > nic.died) [[unlikely]]
+    return tear(node);
   const TransferId id = nic.first_data;
   Transfer& t = transfers_[id];
   const std::uint32_t bytes = packet_bytes(t, t.switched);

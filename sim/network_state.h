@@ -16,9 +16,15 @@ inline constexpr std::uint32_t kNone = 0xffffffff;
 
 // What a transfer is on the wire.
 enum class TransferKind : std::uint8_t {
-  kMessage, kWrite, kReadRequest, kReadReply, kAck,    // between connected ends
-  kConnect, kAccept, kClose,                           // the connection manager's
-  kLocal,                                              // grant, withdraw, revoke: never on the wire
+  kMessage,
+  kWrite,
+  kReadRequest,
+  kReadReply,
+  kAck,  // between connected ends
+  kConnect,
+  kAccept,
+  kClose,  // the connection manager's
+  kLocal,  // grant, withdraw, revoke: never on the wire
 };
 enum class EndState : std::uint8_t { kUnmade, kConnecting, kUp, kRevoking, kDead };
 
@@ -26,10 +32,10 @@ enum class EndState : std::uint8_t { kUnmade, kConnecting, kUp, kRevoking, kDead
 struct Transfer {
   TransferKind kind = TransferKind::kMessage;
   OpKind op = OpKind::kSend;
-  std::uint8_t from = 0;         // the connection's end that sends it (0 or 1)
+  std::uint8_t from = 0;  // the connection's end that sends it (0 or 1)
   std::uint8_t slices = 0;
   bool answers = false;
-  bool torn = false;             // its sender died in the middle: what is on its way lands, no more
+  bool torn = false;  // its sender died in the middle: what is on its way lands, no more
   std::uint32_t connection = 0;
   TransferId next = kNone;       // in its uplink's queue
   TransferId next_read = kNone;  // in its end's list of reads not done
@@ -41,8 +47,8 @@ struct Transfer {
   Ticket ticket = 0;
   RemoteKey key = 0;
   std::uint64_t offset = 0;
-  Bytes memory;                  // kSend: the message; kRead: destination; kGrant: what is granted
-  Slice body[kMaxSlices];        // kWrite
+  Bytes memory;            // kSend: the message; kRead: destination; kGrant: what is granted
+  Slice body[kMaxSlices];  // kWrite
 };
 
 // One end of a connection.
@@ -78,11 +84,11 @@ struct Packet {
 
 // One node's NIC, its two links, and the switch's port towards it.
 struct Nic {
-  TimePs engine_free = 0;   // send engine
+  TimePs engine_free = 0;  // send engine
   TimePs uplink_free = 0;
   TransferId first_data = kNone, last_data = kNone;
   TransferId first_ack = kNone, last_ack = kNone;
-  TimePs port_free = 0;     // the switch's output port towards this node
+  TimePs port_free = 0;  // the switch's output port towards this node
   TimePs receive_free = 0;
   Ring<Packet> downlink;
   Ring<Event> inbox;

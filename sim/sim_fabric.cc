@@ -11,8 +11,8 @@ Region SimFabric::create_region(std::string_view name, std::size_t bytes) {
   // calloc leaves large memory untouched until it is used: a simulated machine costs only what it touches.
   void* const memory = std::calloc(bytes + kPage, 1);
   if (memory == nullptr) {
-    throw std::runtime_error(fmt::format("region {} of node {}: no memory for {} B; simulate smaller machines",
-                                         name, index(node_), bytes));
+    throw std::runtime_error(
+        fmt::format("region {} of node {}: no memory for {} B; simulate smaller machines", name, index(node_), bytes));
   }
   regions_.emplace_back(memory);
   const auto address = reinterpret_cast<std::uintptr_t>(memory);

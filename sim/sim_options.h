@@ -24,15 +24,15 @@ enum class Waiting : std::uint8_t {
 
 std::string_view name(Threading threading);  // "run-to-completion", "dispatch-workers"
 std::optional<Threading> threading_of(std::string_view name);
-std::string_view name(Waiting waiting);      // "spin", "yield"
+std::string_view name(Waiting waiting);  // "spin", "yield"
 std::optional<Waiting> waiting_of(std::string_view name);
 
 struct SimOptions {
   Threading threading = Threading::kDispatchWorkers;
-  std::uint32_t workers = 7;   // of one server, beside its dispatch core; 1 to 64. Spinning needs at least 2
+  std::uint32_t workers = 7;  // of one server, beside its dispatch core; 1 to 64. Spinning needs at least 2
   Waiting waiting = Waiting::kSpin;
-  std::uint32_t batch = 64;    // events that one turn takes at most when running to completion; 1 to 1024
-  bool keep_stored_bytes = false;  // false: storage counts bytes only, and a read of them fails with EIO
+  std::uint32_t batch = 64;          // events that one turn takes at most when running to completion; 1 to 1024
+  bool keep_stored_bytes = false;    // false: storage counts bytes only, and a read of them fails with EIO
   TimeNs limit_ns = 1000 * kSecond;  // simulated time after which a run is given up
 };
 

@@ -10,7 +10,7 @@ void SimStorage::post_at(std::span<const StorageOp> ops, TimePs time) {
   for (const StorageOp& op : ops) {
     const auto bytes = static_cast<std::int64_t>(op.kind == StorageOpKind::kAppend ? op.source.size()
                                                  : op.kind == StorageOpKind::kRead ? op.destination.size()
-                                                                                    : 0);
+                                                                                   : 0);
     free_ = std::max(free_, time) + static_cast<TimePs>(static_cast<__int128_t>(bytes) * 8 * kBitPs / rate_);
     if (pending_.empty()) queue_.push(free_ + latency_, static_cast<std::uint32_t>(Happening::kStorageDone), node_);
     pending_.push({op, free_ + latency_});

@@ -16,8 +16,8 @@ namespace slipstream::sim {
 struct AskOptions {
   NodeId server{0};
   std::uint32_t outstanding = 1;
-  std::uint64_t requests = 1000;      // the node is done when all are answered
-  std::size_t bytes = 64;             // of a request
+  std::uint64_t requests = 1000;  // the node is done when all are answered
+  std::size_t bytes = 64;         // of a request
 };
 
 // Sends requests, `outstanding` at a time, to one server, and notes each round trip.
@@ -71,9 +71,9 @@ class Asker : public Node {
 };
 
 struct AnswerOptions {
-  std::vector<NodeId> replicas;      // each request is first written there, one-sided; then answered
-  std::size_t write_bytes = 0;       // of one such write; at most kReplicaBytes
-  std::uint32_t requests_work = 1;   // Work::kRequest entered per request
+  std::vector<NodeId> replicas;     // each request is first written there, one-sided; then answered
+  std::size_t write_bytes = 0;      // of one such write; at most kReplicaBytes
+  std::uint32_t requests_work = 1;  // Work::kRequest entered per request
 };
 inline constexpr std::size_t kReplicaBytes = 1 << 20;
 
@@ -160,8 +160,7 @@ class Answerer : public Node {
   void replicate(std::uint64_t ticket, Outbox& out) {
     for (std::size_t i = 0; i < options_.replicas.size(); ++i) {
       const std::size_t at = ticket * options_.write_bytes % (kReplicaBytes - options_.write_bytes + 1);
-      out.write(static_cast<Channel>(i + 1), {source_.memory.data() + at, options_.write_bytes}, keys_[i], at,
-                ticket);
+      out.write(static_cast<Channel>(i + 1), {source_.memory.data() + at, options_.write_bytes}, keys_[i], at, ticket);
     }
   }
 

@@ -38,13 +38,13 @@ std::string_view name(Ending ending);
 // What the cores of one machine did in its window.
 struct CoreReport {
   NodeId node = kNoNode;
-  std::uint32_t workers = 0;          // 0: it runs to completion, on one core
+  std::uint32_t workers = 0;  // 0: it runs to completion, on one core
   TimeNs window_ns = 0;
-  std::uint64_t dispatch_busy_ns = 0;  // the dispatch core, or the only one
-  std::uint64_t workers_busy_ns = 0;   // computing, all workers together
+  std::uint64_t dispatch_busy_ns = 0;    // the dispatch core, or the only one
+  std::uint64_t workers_busy_ns = 0;     // computing, all workers together
   std::uint64_t workers_waiting_ns = 0;  // spinning for replication, all workers together
   std::uint64_t turns = 0;
-  std::uint64_t requests_queued = 0;     // found no worker free
+  std::uint64_t requests_queued = 0;  // found no worker free
   bool operator==(const CoreReport&) const = default;
 };
 
@@ -77,7 +77,7 @@ class World {
  private:
   struct Machine {
     Host host;
-    std::optional<RunToCompletion> loop;     // one of the two
+    std::optional<RunToCompletion> loop;  // one of the two
     std::optional<DispatchWorkers> workers;
 
     Machine(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs,

@@ -236,6 +236,35 @@ TEST(World, DeadlinesAndMarks) {
   }
 }
 
+// Asks for its next turn at once, ten times, and works 1 us in each.
+class Scanner : public Node {
+ public:
+  void step(TimeNs, std::span<const Event>, Outbox& out) override {
+    out.work(Work::kRequest, 1);
+    ++turns_;
+  }
+  TimeNs deadline() const override { return done() ? kNever : 0; }
+  bool done() const override { return turns_ == 10; }
+  std::string describe() const override { return "scanner"; }
+  std::uint64_t state_hash() const override { return turns_; }
+
+ private:
+  std::uint64_t turns_ = 0;
+};
+
+TEST(World, APassedDeadlineAsksForATurnWhenThisOneIsDone) {
+  // Given turns of 1 us that each ask for the next one at once. Expect one per us, in either model.
+  for (const Threading threading : {Threading::kRunToCompletion, Threading::kDispatchWorkers}) {
+    SimOptions options;
+    options.threading = threading;
+    World world(plain_hardware(), options, 1);
+    world.add(NodeKind::kServer);
+    world.place(NodeId{0}, std::make_unique<Scanner>());
+    EXPECT_EQ(world.run(), Ending::kDone);
+    EXPECT_EQ(world.now_ps(), 9 * 1000 * kPsPerNs);
+  }
+}
+
 TEST(World, EndsAreTold) {
   // Given a node in trouble, one that is never done, and a time limit. Expect the ending that says so, with the words.
   World troubled(plain_hardware(), {}, 1);
