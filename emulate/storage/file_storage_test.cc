@@ -95,6 +95,43 @@ TEST(FileStorage, WhatACrashLeavesBehindTheLengthIsNotTakenForBytes) {
   EXPECT_EQ(storage->frames(), (std::vector<FrameId>{0xabc, 0xabd}));
 }
 
+TEST(FileStorage, AFileUsedAgainShowsNothingOfItsOldFrame) {
+  // Given frames freed and made again, shorter, under the same and other numbers, expect their own bytes and lengths,
+  // also after a restart, and no file of a freed frame to be taken for one.
+  TestDirectory directory;
+  const std::vector<std::byte> old_bytes(9000, std::byte{1});
+  const std::vector<std::byte> new_bytes(100, std::byte{2});
+  auto storage = make_file_storage({directory.path()});
+  for (FrameId frame = 1; frame <= 8; ++frame) {
+    append(*storage, frame, old_bytes);
+    wait_for_one(*storage);
+    StorageOp op;
+    op.kind = StorageOpKind::kFree;
+    op.frame = frame;
+    storage->post({&op, 1});
+    EXPECT_EQ(wait_for_one(*storage).kind, EventKind::kFreed);
+  }
+  for (const FrameId frame : {1, 5, 9}) {
+    append(*storage, frame, new_bytes);
+    EXPECT_EQ(wait_for_one(*storage).amount, 100u);
+  }
+  storage.reset();
+  storage = make_file_storage({directory.path()});
+  EXPECT_EQ(storage->frames(), (std::vector<FrameId>{1, 5, 9}));
+  std::vector<std::byte> back(100);
+  StorageOp op;
+  op.kind = StorageOpKind::kRead;
+  op.frame = 5;
+  op.destination = back;
+  storage->post({&op, 1});
+  EXPECT_EQ(wait_for_one(*storage).kind, EventKind::kStorageRead);
+  EXPECT_EQ(back, new_bytes);
+  std::vector<std::byte> too_much(101);
+  op.destination = too_much;
+  storage->post({&op, 1});
+  EXPECT_EQ(wait_for_one(*storage).kind, EventKind::kStorageFailed);
+}
+
 TEST(FileStorage, AMediumThatIsFullIsTold) {
   // Given a limit on the size of files, expect kStorageFailed with the errno, the frame as it was, and others to go on.
   TestDirectory directory;

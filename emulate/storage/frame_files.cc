@@ -22,6 +22,8 @@ namespace {
 constexpr std::uint64_t kMagic = 0x31656d6172666c73;
 constexpr std::uint64_t kDataAt = 4096;
 constexpr std::string_view kSuffix = ".frame";
+constexpr std::string_view kSpareSuffix = ".spare";
+constexpr std::size_t kMostSpares = 4;
 
 struct Header {
   std::uint64_t magic = kMagic;
@@ -71,6 +73,10 @@ FrameFiles::FrameFiles(std::string directory, bool synchronize)
   }
   for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
+    if (name.ends_with(kSpareSuffix)) {
+      std::filesystem::remove(entry.path(), error);
+      continue;
+    }
     FrameId frame = 0;
     const auto parsed = std::from_chars(name.data(), name.data() + name.size(), frame, 16);
     if (parsed.ec != std::errc{} || std::string_view(parsed.ptr) != kSuffix) continue;
@@ -83,6 +89,10 @@ FrameFiles::FrameFiles(std::string directory, bool synchronize)
 
 std::string FrameFiles::path(FrameId frame) const { return fmt::format("{}/{:016x}{}", directory_, frame, kSuffix); }
 
+std::string FrameFiles::spare_path(std::uint64_t number) const {
+  return fmt::format("{}/{}{}", directory_, number, kSpareSuffix);
+}
+
 int FrameFiles::write_header(int fd, FrameId frame, std::uint64_t length) const {
   const Header header{kMagic, frame, length};
   if (synchronize_ && ::fdatasync(fd) != 0) return errno;  // the bytes before the length that covers them
@@ -94,7 +104,8 @@ int FrameFiles::append(FrameId frame, ConstBytes bytes) {
   const auto known = lengths_.find(frame);
   const bool fresh = known == lengths_.end();
   const std::uint64_t length = fresh ? 0 : known->second;
-  const FileDescriptor fd(::open(path(frame).c_str(), O_RDWR | O_CLOEXEC | (fresh ? O_CREAT | O_TRUNC : 0), 0600));
+  const int flags = O_RDWR | O_CLOEXEC | (fresh && !use_spare(frame) ? O_CREAT | O_TRUNC : 0);
+  const FileDescriptor fd(::open(path(frame).c_str(), flags, 0600));
   if (!fd.valid()) return errno;
   int error = write_all(fd.get(), bytes.data(), bytes.size(), kDataAt + length);
   if (error == 0) error = write_header(fd.get(), frame, length + bytes.size());
@@ -115,8 +126,28 @@ int FrameFiles::read(FrameId frame, Bytes into, std::uint64_t offset) const {
   return read_all(fd.get(), into.data(), into.size(), kDataAt + offset);
 }
 
+// False: there is none.
+bool FrameFiles::use_spare(FrameId frame) {
+  if (spares_.empty() || ::rename(spare_path(spares_.back()).c_str(), path(frame).c_str()) != 0) return false;
+  spares_.pop_back();
+  return true;
+}
+
+// The old header must be gone before new bytes come: the file may be given to a frame of the same number.
+int FrameFiles::make_spare(FrameId frame) {
+  const FileDescriptor fd(::open(path(frame).c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd.valid()) return errno;
+  const Header none{0, 0, 0};
+  if (const int error = write_all(fd.get(), &none, sizeof none, 0); error != 0) return error;
+  if (synchronize_ && ::fdatasync(fd.get()) != 0) return errno;
+  if (::rename(path(frame).c_str(), spare_path(next_spare_).c_str()) != 0) return errno;
+  spares_.push_back(next_spare_++);
+  return 0;
+}
+
 int FrameFiles::free(FrameId frame) {
   if (lengths_.erase(frame) == 0) return ENOENT;
+  if (spares_.size() < kMostSpares) return make_spare(frame);
   return ::unlink(path(frame).c_str()) != 0 && errno != ENOENT ? errno : 0;
 }
 
