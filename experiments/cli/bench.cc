@@ -191,6 +191,8 @@ int bench_command(const BenchRequest& request) {
   for (const std::string& name : request.only) {
     if (std::find(programs.begin(), programs.end(), name) == programs.end()) find_spec(name);
   }
+  const Json environment = environment_of({});
+  if (const std::string note = busy_note(environment); !note.empty()) fmt::print(stderr, "{}\n", note);
   std::map<std::string, Json> benchmarks;
   for (const std::string& program : programs) {
     if (!wanted(request, program)) continue;
@@ -221,7 +223,7 @@ int bench_command(const BenchRequest& request) {
   if (request.json) {
     fmt::print("{}\n", Json{{"goals", told}, {"benchmarks", benchmarks}}.dump(2));
   } else {
-    const Json machine = environment_of({}).at("machine");
+    const Json& machine = environment.at("machine");
     fmt::print("\nGoals, on {} cores of {}\n\n{}", machine.at("cores").dump(), machine.at("cpu").get<std::string>(),
                aligned(table));
   }

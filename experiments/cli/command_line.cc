@@ -34,10 +34,10 @@ void add_spec_options(CLI::App& command, RunRequest& request, std::vector<std::s
   command
       .add_option("--on", request.overrides.on,
                   "where to run: the simulator, or this machine over shared memory or TCP")
-      ->check(CLI::IsMember({"sim", "shm", "tcp"}))
+      ->check(CLI::IsMember({"sim", "shm", "tcp"}).description(""))
       ->type_name("sim|shm|tcp");
   command.add_option("--hosts", request.overrides.hosts, "for real: all nodes in one process, or a process each")
-      ->check(CLI::IsMember({"packed", "processes"}))
+      ->check(CLI::IsMember({"packed", "processes"}).description(""))
       ->type_name("packed|processes");
   command.add_option("--seed", request.overrides.seed, "of the first repeat")->type_name("N");
   command.add_option("--repeats", request.overrides.repeats, "how often each point is run")->type_name("N");
@@ -76,7 +76,6 @@ int parse_and_run(int argc, const char* const* argv) {
       "Slipstream: a testbed for replication in in-memory stores. One JSON spec, run for real on this machine and "
       "in a simulator by the same code.",
       "slipstream");
-  app.footer(kFooter);
   app.require_subcommand(1);
   RunRequest request;
   std::vector<std::string> sets;
@@ -87,7 +86,7 @@ int parse_and_run(int argc, const char* const* argv) {
   add_spec_options(*run, request, sets);
   run->add_option("--out", request.out, "results folder (default: results/NAME)")->type_name("FOLDER");
   run->add_option("--jobs", request.jobs, "simulated points at a time (default: one per core); real runs go one by one")
-      ->check(CLI::Range(1, 1024))
+      ->check(CLI::Range(1, 1024).description(""))
       ->type_name("N");
   CLI::App* describe =
       app.add_subcommand("describe", "tell what a spec would do, with every option's value and meaning");
@@ -97,12 +96,15 @@ int parse_and_run(int argc, const char* const* argv) {
   CLI::App* schema = app.add_subcommand("schema", "print the JSON Schema of a spec");
   CLI::App* report = app.add_subcommand("report", "make report.html of a results folder");
   report->add_option("FOLDER", folder, "a results folder")->required()->type_name(" ");
-  CLI::App* bench = app.add_subcommand("bench", "measure the building blocks and the experiments that have a goal");
+  CLI::App* bench = app.add_subcommand(
+      "bench", "measure the building blocks and the experiments that have a goal; takes some minutes");
   BenchRequest bench_request;
   bench->add_option("only", bench_request.only, "benchmark programs or specs (default: all)")->type_name("NAME...");
   bench->add_option("--out", bench_request.out, "where the specs' results go (default: results/bench)")
       ->type_name("FOLDER");
   bench->add_flag("--json", bench_request.json, "machine output only");
+
+  app.footer(kFooter);  // after the commands, which would take it over
 
   try {
     app.parse(argc, argv);

@@ -2,6 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdio>
+
 #include "experiments/cli/experiment.h"
 #include "experiments/cli/json.h"
 #include "experiments/cli/test_folder.h"
@@ -122,6 +129,46 @@ TEST(CommandLine, RunsTheSameSpecInBothWorlds) {
   const Ran other = slipstream({"run", small, "--json", "--out", out, "--seed", "99"});
   EXPECT_EQ(other.status, kExitUsage);
   EXPECT_NE(other.err.find("/seed is 1 there and 99 here"), std::string::npos) << other.err;
+}
+
+TEST(CommandLine, WhatWasPrintedBeforeARunIsPrintedOnce) {
+  TestFolder folder;
+  const std::string small = folder.write("small.json", kSmall).string();
+  const std::string out = (folder / "r").string();
+  // Given words still in a buffer when a run starts a process for each node
+  testing::internal::CaptureStdout();
+  std::printf("once");
+  const std::vector<const char*> argv = {"slipstream", "run",  small.c_str(), "--json",  "--out",
+                                         out.c_str(),  "--on", "tcp",         "--hosts", "processes"};
+  const int status = command_line(static_cast<int>(argv.size()), argv.data());
+  const std::string printed = testing::internal::GetCapturedStdout();
+  // Expect them once, and nothing but JSON after them
+  EXPECT_EQ(status, kExitOk);
+  EXPECT_EQ(printed.rfind("once"), 0u);
+  EXPECT_FALSE(Json::parse(printed.substr(4), nullptr, false).is_discarded());
+}
+
+TEST(CommandLine, APortInUseIsToldAndNothingIsKept) {
+  TestFolder folder;
+  const std::string small = folder.write("small.json", kSmall).string();
+  // Given a port that another program listens on
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
+  ASSERT_EQ(::listen(listener, 1), 0);
+  ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  const std::string port = std::to_string(ntohs(address.sin_port));
+  if (ntohs(address.sin_port) > 65000) GTEST_SKIP() << "the kernel picked a port too high for a cluster";
+  const Ran ran = slipstream(
+      {"run", small, "--json", "--on", "tcp", "--set", "emulate.base_port=" + port, "--out", (folder / "r").string()});
+  ::close(listener);
+  // Expect status 1, the port in the message, and no result
+  EXPECT_EQ(ran.status, kExitRunFailed);
+  EXPECT_NE(ran.err.find(port), std::string::npos) << ran.err;
+  EXPECT_EQ(TestFolder::read(folder / "r/points.jsonl"), "");
 }
 
 TEST(CommandLine, SimulatedLinesAreTheSameBytesEachTime) {

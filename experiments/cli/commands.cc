@@ -159,12 +159,15 @@ int run_command(const RunRequest& request, RunWorld run) {
   const std::vector<Point> points = points_of(spec);
   const fs::path out = request.out.empty() ? fs::path("results") / spec.base.name : fs::path(request.out);
   const auto say = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
-  ResultsFolder folder(out, spec.document, environment_of(spec.base), say);
+  const Json environment = environment_of(spec.base);
+  ResultsFolder folder(out, spec.document, environment, say);
   copy_profiles(points, folder);
   if (!request.json) {
     fmt::print("{}: {}\n{}", spec.base.name, spec.base.description, plan_text(spec, points));
     std::fflush(stdout);
   }
+  const bool real = std::count(spec.base.worlds.begin(), spec.base.worlds.end(), World::kEmulate) > 0;
+  if (const std::string note = busy_note(environment); real && !note.empty()) say(note);
   const std::size_t cores = static_cast<std::size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
   const bool terminal = ::isatty(STDERR_FILENO) != 0;
   const RunSummary summary =

@@ -69,11 +69,22 @@ Json environment_of(const Experiment& experiment) {
     environment["fabric"] = std::string(emulate::name(experiment.emulate.fabric));
     environment["hosts"] = std::string(emulate::name(experiment.emulate.hosts));
   }
+  double load = 0;
+  if (::getloadavg(&load, 1) == 1) environment["load_before"] = load;
   char now[32];
   const std::time_t seconds = std::time(nullptr);
   std::strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&seconds));
   environment["started"] = now;
   return environment;
+}
+
+std::string busy_note(const Json& environment) {
+  const double load = environment.value("load_before", 0.0);
+  const auto cores = environment.at("machine").at("cores").get<double>();
+  if (load < 0.5 * cores) return {};
+  return fmt::format(
+      "note: the machine is busy (load {:.1f} on {:.0f} cores); figures measured on it will be too low and noisy", load,
+      cores);
 }
 
 }  // namespace slipstream::cli

@@ -1,7 +1,9 @@
 #include "experiments/cli/job.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 
 #include <fcntl.h>
@@ -95,8 +97,9 @@ PointRecord make_record(const Point& point, std::uint32_t repeat, const Experime
   record.line["params"] = point.params;
   Json& metrics = record.line["metrics"] = Json::object();
   for (const Metric& metric : outcome.metrics) metrics[metric.name] = metric.value;
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
+  rusage own{}, children{};  // the largest process counts
+  ::getrusage(RUSAGE_SELF, &own);
+  ::getrusage(RUSAGE_CHILDREN, &children);
   record.timing = {
       {"point", point.id}, {"repeat", repeat}, {"world", name(point.world)}, {"wall_s", outcome.wall_seconds}};
   if (simulated) {
@@ -105,7 +108,7 @@ PointRecord make_record(const Point& point, std::uint32_t repeat, const Experime
     const double events = static_cast<double>(outcome.events);
     record.timing["events_per_s"] = outcome.wall_seconds > 0 ? events / outcome.wall_seconds : 0.0;
   }
-  record.timing["peak_memory_bytes"] = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  record.timing["peak_memory_bytes"] = static_cast<std::int64_t>(std::max(own.ru_maxrss, children.ru_maxrss)) * 1024;
   for (std::size_t type = 0; type < kOperationTypes; ++type) {
     if (outcome.latency[type].count() == 0) continue;
     const auto operation = name(static_cast<OperationType>(type));
@@ -119,6 +122,7 @@ Job::Job(const Point& point, std::uint32_t repeat, RunWorld run) : point_(&point
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0)
     throw UserError(kExitRunFailed, fmt::format("cannot start a run: {}", std::strerror(errno)));
+  std::fflush(nullptr);  // or each process that the run starts would print what is still in our buffers
   pid_ = ::fork();
   if (pid_ < 0) {
     const int error = errno;

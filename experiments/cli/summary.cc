@@ -14,15 +14,16 @@ namespace {
 struct Column {
   std::string_view metric;
   std::string_view heading;
+  bool spread;  // with the smallest and largest over the repeats
 };
 
-constexpr std::array<Column, 7> kColumns = {{{"throughput_ops_per_s", "ops/s"},
-                                             {"latency_us_p50", "p50 us"},
-                                             {"latency_us_p99", "p99 us"},
-                                             {"primary_cpu_ns_per_op", "primary ns/op"},
-                                             {"backup_cpu_ns_per_op", "backup ns/op"},
-                                             {"client_cpu_ns_per_op", "client ns/op"},
-                                             {"backup_messages_per_op", "backup msgs/op"}}};
+constexpr std::array<Column, 7> kColumns = {{{"throughput_ops_per_s", "ops/s", true},
+                                             {"latency_us_p50", "p50 us", true},
+                                             {"latency_us_p99", "p99 us", true},
+                                             {"primary_cpu_ns_per_op", "primary ns/op", false},
+                                             {"backup_cpu_ns_per_op", "backup ns/op", false},
+                                             {"client_cpu_ns_per_op", "client ns/op", false},
+                                             {"backup_messages_per_op", "backup msgs/op", false}}};
 
 // Characters, not bytes: only the first byte of a UTF-8 sequence counts.
 std::size_t width_of(std::string_view text) {
@@ -54,11 +55,11 @@ std::string place_of(const PointSummary& point) {
   return text_of(point.settings.at("emulate.fabric")) + " " + text_of(point.settings.at("emulate.hosts"));
 }
 
-std::string cell(const PointSummary& point, std::string_view metric) {
-  const auto found = point.metrics.find(std::string(metric));
+std::string cell(const PointSummary& point, const Column& column) {
+  const auto found = point.metrics.find(std::string(column.metric));
   if (found == point.metrics.end()) return "-";
   const Series& series = found->second;
-  return format_spread(series.median, series.low, series.high);
+  return column.spread ? format_spread(series.median, series.low, series.high) : format_short(series.median);
 }
 
 std::string cell_of_param(const PointSummary& point, const std::string& path) {
@@ -104,7 +105,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   }
   for (std::size_t r = 1; r < rows.size(); ++r) {
     for (std::size_t i = 0; i < rows[r].size(); ++i) {
-      const bool number = !rows[r][i].empty() && (rows[r][i] == "-" || (rows[r][i][0] >= '0' && rows[r][i][0] <= '9'));
+      const bool number = rows[r][i].find_first_not_of("0123456789.,-–() kMGx") == std::string::npos;
       if (!number) left[i] = true;
     }
   }
@@ -131,7 +132,7 @@ std::string points_table(const Spec& spec, const std::vector<PointSummary>& summ
     std::vector<std::string> row;
     for (const std::string& path : paths) row.push_back(cell_of_param(point, path));
     row.push_back(place_of(point));
-    for (const Column& column : kColumns) row.push_back(cell(point, column.metric));
+    for (const Column& column : kColumns) row.push_back(cell(point, column));
     rows.push_back(std::move(row));
   }
   return aligned(rows);
