@@ -11,7 +11,7 @@ DispatchWorkers::DispatchWorkers(Host& host, CheckContext& context, const Hardwa
       hw_(hardware),
       waiting_(options.waiting),
       kinds_(kinds),
-      workers_(options.workers) {}
+      workers_(options.workers + 1) {}
 
 CostTable DispatchWorkers::compute_costs(const HardwareProfile& hardware) {
   CostTable costs = hardware.costs();
@@ -104,47 +104,40 @@ void DispatchWorkers::rearm(TimePs compute) {
   if (deadline != kPsNever) host_.arm(std::max(deadline, soonest));
 }
 
-std::size_t DispatchWorkers::kept_for_servers() const {
-  return waiting_ == Waiting::kSpin && workers_.size() > 1 ? 1 : 0;
+// The extra worker starts when none of the others works for a server.
+TimePs DispatchWorkers::extra_ready_at() const {
+  TimePs ready = 0;
+  for (const Worker& worker : workers_) {
+    if (worker.for_server) ready = std::max(ready, ready_at(worker));
+  }
+  return std::max(ready, ready_at(workers_.back()));
 }
 
-// Starts the first request when it is here and more than `kept` workers are ready: free for the length of a hand-off.
-bool DispatchWorkers::serve(Ring<Timed>& requests, std::size_t kept) {
+// Starts the first request when it is here and a worker is ready: free for the length of a hand-off.
+bool DispatchWorkers::serve(Ring<Timed>& requests, bool servers) {
   const TimePs now = host_.queue().now();
   if (requests.empty() || requests.front().time > now) return false;
-  Worker* found = nullptr;
-  std::size_t ready = 0;
-  for (Worker& worker : workers_) {
-    if (worker.waiting || worker.free_at + hw_.cpu_hand_off > now) continue;
-    ++ready;
-    if (found == nullptr) found = &worker;
-  }
-  if (ready <= kept) return false;
+  const auto extra = workers_.end() - 1;
+  auto found = std::find_if(workers_.begin(), extra, [&](const Worker& worker) { return ready_at(worker) <= now; });
+  if (found == extra && (!servers || extra_ready_at() > now)) return false;
   const Timed request = requests.front();
   requests.pop();
   if (request.time < now) ++host_.use.queued;
+  found->for_server = servers;
   turn_on_worker(*found, request.event);
   return true;
 }
 
 // When serve() may succeed next, as far as is known now; kPsNever: when a spinning worker is released.
-TimePs DispatchWorkers::next_start(const Ring<Timed>& requests, std::size_t kept) {
+TimePs DispatchWorkers::next_start(const Ring<Timed>& requests, bool servers) const {
   if (requests.empty()) return kPsNever;
-  const TimePs now = host_.queue().now();
-  std::size_t ready = 0;
-  TimePs next = kPsNever;
-  for (const Worker& worker : workers_) {
-    if (worker.waiting) continue;
-    const TimePs at = worker.free_at + hw_.cpu_hand_off;
-    ready += at <= now;
-    if (at > now) next = std::min(next, at);
-  }
-  if (ready > kept) next = now;
-  return next == kPsNever ? kPsNever : std::max(next, requests.front().time);
+  TimePs ready = servers ? extra_ready_at() : kPsNever;
+  for (std::size_t i = 0; i + 1 < workers_.size(); ++i) ready = std::min(ready, ready_at(workers_[i]));
+  return ready == kPsNever ? kPsNever : std::max({ready, requests.front().time, host_.queue().now()});
 }
 
 void DispatchWorkers::arm_workers() {
-  const TimePs next = std::min(next_start(from_servers_, 0), next_start(from_clients_, kept_for_servers()));
+  const TimePs next = std::min(next_start(from_servers_, true), next_start(from_clients_, false));
   if (next >= wake_at_) return;
   wake_at_ = next;
   push(next, Happening::kWorkers, index(host_.id()));
@@ -152,7 +145,7 @@ void DispatchWorkers::arm_workers() {
 
 void DispatchWorkers::workers_wake() {
   if (wake_at_ != host_.queue().now()) return;  // an earlier one came in between
-  while (serve(from_servers_, 0) || serve(from_clients_, kept_for_servers())) {
+  while (serve(from_servers_, true) || serve(from_clients_, false)) {
   }
   wake_at_ = kPsNever;
   arm_workers();

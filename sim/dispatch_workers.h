@@ -15,8 +15,9 @@
 //   core has taken them (an idle one takes the turn at the arrival, and its ops wait for the price of taking). Their
 //   computation delays their own ops but does not occupy the dispatch core: it is the waiting worker that does it.
 // - Ops of one channel keep the order of the turns that made them, also when a later turn's computation ends earlier.
-// - Requests wait in two queues, those of servers first. While workers spin, the last free worker is kept for servers:
-//   otherwise workers that wait for each other's replication would wait forever (RAMCloud keeps workers per RPC level).
+// - Requests wait in two queues, those of servers first. When all workers are busy and none of them for a server, a
+//   server's request starts on one extra worker: otherwise workers of two servers that wait for each other's
+//   replication would wait for ever (RAMCloud exceeds its limit of workers in the same case, per level of RPC).
 //
 // A worker whose channel dies is free at once. Invariant: every request is answered, or its channel dies.
 #pragma once
@@ -47,7 +48,8 @@ class DispatchWorkers {
  private:
   struct Worker {
     TimePs free_at = 0;
-    bool waiting = false;  // spins for the answer to `tag`
+    bool waiting = false;     // spins for the answer to `tag`
+    bool for_server = false;  // its last request came from a server
     Channel channel = 0;
     std::uint64_t tag = 0;
     TimePs since = 0;
@@ -62,10 +64,12 @@ class DispatchWorkers {
   void take_itself(const Event& event, TimePs cost);
   void turn_on_dispatch(std::span<const Event> events, TimePs start);
   void turn_on_worker(Worker& worker, const Event& event);
-  bool serve(Ring<Timed>& requests, std::size_t kept);
-  TimePs next_start(const Ring<Timed>& requests, std::size_t kept);
+  bool serve(Ring<Timed>& requests, bool servers);
+  TimePs next_start(const Ring<Timed>& requests, bool servers) const;
   void arm_workers();
-  std::size_t kept_for_servers() const;
+  // When the worker can start a request that is here; kPsNever: not before it is released.
+  TimePs ready_at(const Worker& worker) const { return worker.waiting ? kPsNever : worker.free_at + hw_.cpu_hand_off; }
+  TimePs extra_ready_at() const;
   void post_ops(TimePs start, std::uint64_t own_tag);
   TimePs ready_time(const Op& op, TimePs start, std::uint64_t own_tag);
   void answer_appears(std::uint64_t tag, TimePs time);
@@ -82,9 +86,9 @@ class DispatchWorkers {
   const Waiting waiting_;
   const std::vector<NodeKind>& kinds_;
   TimePs dispatch_free_ = 0;
-  std::vector<Worker> workers_;
-  Ring<Timed> served_;        // taken by the dispatch core, to be handled by it
-  Ring<Timed> from_servers_;  // requests, and when each reaches the workers
+  std::vector<Worker> workers_;  // the last one is the extra worker
+  Ring<Timed> served_;           // taken by the dispatch core, to be handled by it
+  Ring<Timed> from_servers_;     // requests, and when each reaches the workers
   Ring<Timed> from_clients_;
   TimePs wake_at_ = kPsNever;  // a kWorkers is in the queue for then
 };

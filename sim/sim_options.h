@@ -29,7 +29,7 @@ std::optional<Waiting> waiting_of(std::string_view name);
 
 struct SimOptions {
   Threading threading = Threading::kDispatchWorkers;
-  std::uint32_t workers = 7;  // of one server, beside its dispatch core; 1 to 64. Spinning needs at least 2
+  std::uint32_t workers = 7;  // of one server, beside its dispatch core; 1 to 64
   Waiting waiting = Waiting::kSpin;
   std::uint32_t batch = 64;          // events that one turn takes at most when running to completion; 1 to 1024
   bool keep_stored_bytes = false;    // false: storage counts bytes only, and a read of them fails with EIO

@@ -19,9 +19,6 @@ std::string problem_with(const SimOptions& options) {
   if (options.workers < 1 || options.workers > kMostWorkers) {
     return fmt::format("workers: {} is not between 1 and {}", options.workers, kMostWorkers);
   }
-  if (options.threading == Threading::kDispatchWorkers && options.waiting == Waiting::kSpin && options.workers < 2) {
-    return "workers: 1 spinning worker would wait for its own kind; give 2 or more, or let it yield";
-  }
   if (options.batch < 1 || options.batch > kMostBatch) {
     return fmt::format("batch: {} is not between 1 and {}", options.batch, kMostBatch);
   }

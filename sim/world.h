@@ -41,7 +41,7 @@ struct CoreReport {
   std::uint32_t workers = 0;  // 0: it runs to completion, on one core
   TimeNs window_ns = 0;
   std::uint64_t dispatch_busy_ns = 0;    // the dispatch core, or the only one
-  std::uint64_t workers_busy_ns = 0;     // computing, all workers together
+  std::uint64_t workers_busy_ns = 0;     // computing, all workers together, the extra one included
   std::uint64_t workers_waiting_ns = 0;  // spinning for replication, all workers together
   std::uint64_t turns = 0;
   std::uint64_t requests_queued = 0;  // found no worker free
