@@ -99,6 +99,30 @@ void many_channels_of_a_pair(const MakeFabricBench& make) {
   }
 }
 
+void many_connects_at_once(const MakeFabricBench& make) {
+  // Given 200 connects in one post to a peer that does not poll meanwhile, expect all of them to come up.
+  Stage stage(make, 2);
+  constexpr Channel kChannels = 200;
+  std::vector<Op> ops(kChannels);
+  for (Channel i = 0; i < kChannels; ++i) {
+    ops[i].kind = OpKind::kConnect;
+    ops[i].channel = static_cast<Channel>(i + 1);
+    ops[i].peer = NodeId{1};
+  }
+  stage[0].fabric().post(ops);
+  ASSERT_TRUE(stage.until([&] {
+    for (Channel i = 1; i <= kChannels; ++i) {
+      if (!stage[0].has(EventKind::kConnected, i)) return false;
+    }
+    return true;
+  }));
+  std::set<Channel> far;
+  for (const Seen& s : stage[1].seen) {
+    if (s.kind == EventKind::kConnected) far.insert(s.channel);
+  }
+  EXPECT_EQ(far.size(), kChannels);
+}
+
 void a_dead_number_can_be_used_again(const MakeFabricBench& make) {
   // Given a channel that was revoked, expect its number to carry a new channel, time and again, and the accepting end
   // to give a number that it never gave before.
@@ -155,6 +179,7 @@ const CaseList& channel_cases() {
       {"absent_peer_is_down", absent_peer_is_down},
       {"every_pair_both_ways", every_pair_both_ways},
       {"many_channels_of_a_pair", many_channels_of_a_pair},
+      {"many_connects_at_once", many_connects_at_once},
       {"a_dead_number_can_be_used_again", a_dead_number_can_be_used_again},
       {"posts_to_a_dead_channel_are_dropped", posts_to_a_dead_channel_are_dropped},
   };

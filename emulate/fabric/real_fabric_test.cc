@@ -145,6 +145,30 @@ TEST_P(RealFabrics, AnArmedFabricIsWokenByWhatArrives) {
   EXPECT_GT(a->network_bytes(), 0u);
 }
 
+TEST_P(RealFabrics, APeerThatDiesAsleepDoesNoHarm) {
+  // Given a peer that was woken before and dies while it is armed, expect posts to it to be taken until it is down.
+  Maker maker(GetParam(), 2);
+  const auto a = maker.make(0);
+  auto b = maker.make(1);
+  post(*a, OpKind::kConnect, 1, [](Op& op) { op.peer = NodeId{1}; });
+  Event event;
+  bool up = false;
+  while (!up) {
+    b->poll({&event, 1});
+    up = a->poll({&event, 1}) > 0;
+  }
+  for (int round = 0; round < 2; ++round) {
+    while (b->poll({&event, 1}) > 0 || !b->arm()) {
+    }
+    post(*a, OpKind::kSend, 1);
+    if (round == 0) b->disarm();
+  }
+  b.reset();
+  Event down;
+  while (a->poll({&down, 1}) == 0) post(*a, OpKind::kSend, 1);
+  EXPECT_EQ(down.kind, EventKind::kDown);
+}
+
 TEST_P(RealFabrics, AConnectIsPatient) {
   // Given a connect to a node that comes up later, expect the channel to come up with it.
   Maker maker(GetParam(), 2);

@@ -163,8 +163,9 @@ void ShmFabric::connect(const Op& op) {
   auto channel = std::make_shared<ShmChannel>(op.channel, op.peer, 0, std::move(file));
   add(channel);
   if (knock(*channel, serial)) return;
-  if (patience_ns_ > 0) {
-    knocks_.push_back({op.channel, serial, monotonic_ns() + patience_ns_});
+  const bool full = channel->peer != nullptr;  // too many knock at once: it will come to an end or die
+  if (full || patience_ns_ > 0) {
+    knocks_.push_back({op.channel, serial, full ? kNever : monotonic_ns() + patience_ns_});
     return;
   }
   ::unlink(name.c_str());
@@ -191,8 +192,10 @@ bool ShmFabric::knock(ShmChannel& channel, std::uint64_t serial) {
 void ShmFabric::knock_again(TimeNs now) {
   std::erase_if(knocks_, [&](const Knock& k) {
     ShmChannel* const channel = find(k.channel);
-    const bool over = channel == nullptr || now >= k.give_up_at;
-    if (!over) return knock(*channel, k.serial);
+    if (channel != nullptr) {
+      if (knock(*channel, k.serial)) return true;
+      if (k.give_up_at == kNever ? channel->peer != nullptr : now < k.give_up_at) return false;
+    }
     ::unlink(link_path(index(node_), k.serial).c_str());
     if (channel != nullptr) down(*channel);
     return true;
@@ -388,11 +391,13 @@ void ShmFabric::wake(ShmPeer& who) {
   if (sleeping.load(std::memory_order_relaxed) == 0 || sleeping.exchange(0, std::memory_order_seq_cst) == 0) return;
   if (!who.wake.valid()) {
     const std::string pipe = path(fmt::format("node-{}.wake", index(who.node)));
-    who.wake = FileDescriptor(::open(pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+    // For reading too: then a write to the pipe of a peer that has died raises no signal.
+    who.wake = FileDescriptor(::open(pipe.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
   }
-  // A full pipe wakes as well; a reader that is gone is noticed by its lock.
   const char byte = 0;
-  if (who.wake.valid() && ::write(who.wake.get(), &byte, 1) < 0 && errno == EPIPE) who.wake.reset();
+  if (!who.wake.valid()) return;
+  while (::write(who.wake.get(), &byte, 1) < 0 && errno == EINTR) {  // a full pipe wakes as well
+  }
 }
 
 // The bell is a locked instruction: whatever was stored before it is seen by the peer that finds the bit.
