@@ -126,10 +126,9 @@ bool meets(const PointSummary& point, const Condition& condition) {
   return (value == condition.value) == condition.equal;
 }
 
-std::string checked_metric(const std::string& written, std::span<const std::string> more) {
+std::string checked_metric(const std::string& written) {
   std::string metric = full_metric_name(written);
-  std::vector<std::string> known = known_metrics();
-  known.insert(known.end(), more.begin(), more.end());
+  const std::vector<std::string> known = known_metrics();
   if (std::find(known.begin(), known.end(), metric) != known.end()) return metric;
   const std::string near = nearest(metric, known);
   throw std::invalid_argument(fmt::format("there is no metric \"{}\"{}", written,
@@ -156,7 +155,7 @@ Series series_of(std::vector<double> values) {
   return {median, values.front(), values.back()};
 }
 
-Claim parse_claim(const std::string& text, std::span<const std::string> more_metrics) {
+Claim parse_claim(const std::string& text) {
   Claim claim;
   claim.text = text;
   const auto where_at = text.find(" where");
@@ -172,7 +171,7 @@ Claim parse_claim(const std::string& text, std::span<const std::string> more_met
     claim.under = checked_policy(words[0].substr(slash + 1));
     ++next;
   }
-  claim.metric = checked_metric(take("a metric"), more_metrics);
+  claim.metric = checked_metric(take("a metric"));
   claim.comparison = take("a comparison");
   if (claim.comparison == "in") {
     const std::string& range = take("LOW..HIGH");

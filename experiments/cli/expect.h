@@ -49,8 +49,8 @@ struct Claim {
 
 std::string_view claim_grammar();  // for `schema` and `describe`
 
-// Throws std::invalid_argument that says what is wrong with the text. `more_metrics`: known beside those of a run.
-Claim parse_claim(const std::string& text, std::span<const std::string> more_metrics = {});
+// Throws std::invalid_argument that says what is wrong with the text.
+Claim parse_claim(const std::string& text);
 
 // What a claim speaks of: the metric, or its ratio, at one point.
 struct Figure {

@@ -261,6 +261,9 @@ void add_emulate_fields(std::vector<Field>& table) {
     e.emulate.storage_directory = v.get<std::string>() == "memory" ? "" : v.get<std::string>();
   };
   table.push_back(std::move(storage));
+  table.push_back(boolean("emulate.synchronize_storage", Scope::kEmulate,
+                          "a closed replica counts as stored only when it is on the medium",
+                          [](Experiment& e) -> bool& { return e.emulate.synchronize_storage; }));
   table.push_back(number("emulate.base_port", Kind::kInteger, Scope::kEmulate, 0, 65000,
                          "tcp: node i listens on base_port + i at 127.0.0.1; 0: free ports are picked",
                          [](Experiment& e) -> std::uint16_t& { return e.emulate.base_port; }));

@@ -17,12 +17,13 @@ struct Column {
   bool spread;  // with the smallest and largest over the repeats
 };
 
-constexpr std::array<Column, 7> kColumns = {{{"throughput_ops_per_s", "ops/s", true},
+constexpr std::array<Column, 8> kColumns = {{{"throughput_ops_per_s", "ops/s", true},
                                              {"latency_us_p50", "p50 us", true},
                                              {"latency_us_p99", "p99 us", true},
                                              {"primary_cpu_ns_per_op", "primary ns/op", false},
                                              {"backup_cpu_ns_per_op", "backup ns/op", false},
                                              {"client_cpu_ns_per_op", "client ns/op", false},
+                                             {"fabric_cpu_ns_per_op", "fabric ns/op", false},
                                              {"backup_messages_per_op", "backup msgs/op", false}}};
 
 // Characters, not bytes: only the first byte of a UTF-8 sequence counts.
@@ -168,34 +169,36 @@ std::string ratio_table(const Spec& spec, const std::vector<PointSummary>& summa
 }
 
 std::string notes(const std::vector<Point>& points) {
-  std::string text;
   std::set<Policy> policies;
   std::set<std::string> profiles;
-  bool shm = false;
-  int factor = 0;
+  std::set<emulate::FabricKind> fabrics;
   for (const Point& point : points) {
     policies.insert(point.experiment.cluster.replication.policy);
-    factor = std::max<int>(factor, point.experiment.cluster.replication.factor);
     if (point.world == World::kSim) profiles.insert(point.experiment.sim.hardware);
-    shm = shm || (point.world == World::kEmulate && point.experiment.emulate.fabric == emulate::FabricKind::kShm);
+    if (point.world == World::kEmulate) fabrics.insert(point.experiment.emulate.fabric);
   }
-  const std::string all = factor == 1 ? "the backup" : "all backups of the segment";
-  text += "A write is acknowledged\n";
+  std::string text = "A write is acknowledged\n";
   if (policies.count(Policy::kNone) > 0) text += "  none      when it is in the primary's log; no backup has it\n";
-  if (policies.count(Policy::kRpc) > 0)
-    text += fmt::format("  rpc       when {} answered: each CPU checked and copied the bytes\n", all);
+  if (policies.count(Policy::kRpc) > 0) {
+    text += "  rpc       when every backup of the segment has answered: its CPU has checked and copied the bytes\n";
+  }
   if (policies.count(Policy::kTailwind) > 0) {
-    text +=
-        fmt::format("  tailwind  when the NICs of {} acknowledged the one-sided write; their CPUs see nothing\n", all);
+    text += "  tailwind  when every backup's NIC has acknowledged the one-sided write; its CPU sees nothing of it\n";
   }
-  if (shm) {
+  if (fabrics.count(emulate::FabricKind::kShm) > 0) {
     text +=
-        "Over shm the primary's core does the copying that a NIC would do, so what one-sided policies gain is "
-        "understated there.\n";
+        "Over shm the primary's core does the copying that a NIC would do (fabric ns/op), so what one-sided policies "
+        "gain "
+        "is understated.\n";
   }
-  for (const std::string& profile : profiles)
+  if (fabrics.count(emulate::FabricKind::kTcp) > 0) {
+    text +=
+        "Over tcp the kernel, and software below the node at the receiver, do what a NIC would do (fabric ns/op).\n";
+  }
+  for (const std::string& profile : profiles) {
     text += fmt::format("Simulated figures are in virtual time, with the costs of experiments/hardware/{}.json.\n",
                         profile);
+  }
   return text;
 }
 
