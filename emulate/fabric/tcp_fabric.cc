@@ -560,6 +560,7 @@ std::size_t TcpFabric::poll(std::span<Event> events) {
   if (!room.full()) wait_for_sockets(room);
   drain_local(room);
   take_acks(room);
+  if (room.n == 0 && !dirty_.empty()) flush();  // no turn follows whose post could carry the acknowledgements
   return room.n;
 }
 
