@@ -12,6 +12,10 @@ namespace {
 
 // A sleep takes the system tens of microseconds; a nearer deadline is waited for by yielding.
 constexpr TimeNs kShortestSleep = 100 * kMicrosecond;
+// A yield that comes back later than this gave the core to somebody who computes, for a slice of the scheduler's; for
+// so long after it the loop sleeps where it would yield: who wakes up is let in before who has had his slice.
+constexpr TimeNs kLateYield = kMillisecond;
+constexpr TimeNs kSharedFor = 20 * kMillisecond;
 // Events of the storage always find room behind those of the fabric.
 constexpr std::size_t kStorageEvents = 16;
 
@@ -40,6 +44,7 @@ IdleOptions idle_for(std::uint32_t pollers, std::uint32_t cores) {
   IdleOptions idle;
   if (pollers > cores) {
     idle.spin_ns = 0;
+    idle.shared_spin_ns = 0;
     idle.yield_ns = 50 * kMicrosecond;
   }
   return idle;
@@ -134,27 +139,32 @@ bool Loop::is_over(Place& place) {
 }
 
 template <typename Wait>
-void Loop::measured(WaitMeter& meter, Wait&& wait) {
+Ticks Loop::measured(WaitMeter& meter, Wait&& wait) {
   const bool sampled = meter.is_sampled();
   const TimeNs cpu_before = sampled ? thread_cpu_ns() : 0;
   const Ticks before = ticks();
   wait();
-  waited_ += ticks() - before;
+  const Ticks after = ticks();
+  waited_ += after - before;
   if (sampled) meter.add_sample(std::max<TimeNs>(0, thread_cpu_ns() - cpu_before - reading_ns_));
+  return after;
 }
 
 void Loop::wait(Ticks idle_since) {
-  const Ticks now = ticks();
-  const TimeNs idle_ns = clock_.at(now) - clock_.at(idle_since);
-  if (idle_ns < idle_.spin_ns) {
+  const TimeNs now = clock_.now();
+  const TimeNs idle_ns = now - clock_.at(idle_since);
+  const bool shared = now < shared_until_ns_;
+  const TimeNs spin_ns = shared ? idle_.shared_spin_ns : idle_.spin_ns;
+  if (idle_ns < spin_ns) {
     pause_core();
     return;
   }
   TimeNs deadline = kNever;
   for (const auto& place : places_) deadline = std::min(deadline, place->deadline);
-  const TimeNs left = deadline == kNever ? kNever : deadline - clock_.at(now);
-  if (idle_ns < idle_.spin_ns + idle_.yield_ns || left < kShortestSleep) {
-    measured(yields_, [] { sched_yield(); });
+  const TimeNs left = deadline == kNever ? kNever : deadline - now;
+  if (left < kShortestSleep || (!shared && idle_ns < spin_ns + idle_.yield_ns)) {
+    const TimeNs back = clock_.at(measured(yields_, [] { sched_yield(); }));
+    if (back - now > kLateYield) shared_until_ns_ = back + kSharedFor;
     return;
   }
   measured(sleeps_, [&] { sleep_until_any(sources_, std::min(left, idle_.longest_sleep_ns)); });

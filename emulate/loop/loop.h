@@ -7,8 +7,8 @@
 // Idle: poll for a moment, then poll and yield the core, then sleep until a fabric or storage wakes the loop or the
 // nearest deadline comes. With more pollers than cores, polling on only keeps the others from what one waits for:
 // idle_for() then yields at once and sleeps soon. Where the core is ours alone a yield is a poll that takes half a
-// microsecond longer; where it is not (two loops and a compiler on two cores, unpinned), 50 us of polling cost a run
-// 6/7 of its rate.
+// microsecond longer. Where somebody computes on it, a yield costs a slice of the scheduler's (milliseconds): a loop
+// that sees one come back late sleeps instead for the next 20 ms.
 #pragma once
 
 #include <atomic>
@@ -31,6 +31,7 @@ inline constexpr std::size_t kEventsPerTurn = 256;
 struct IdleOptions {
   TimeNs spin_ns = 2 * kMicrosecond;            // polling after the last turn before the loop yields between polls
   TimeNs yield_ns = 200 * kMicrosecond;         // yielding before it sleeps
+  TimeNs shared_spin_ns = 20 * kMicrosecond;    // polling before it sleeps, where others compute on its core
   TimeNs longest_sleep_ns = 20 * kMillisecond;  // so that the end of a run is seen in time
 };
 
@@ -80,7 +81,7 @@ class Loop {
   Snapshot snapshot(const Place& place, Ticks now) const;
   void wait(Ticks idle_since);
   template <typename Wait>
-  void measured(WaitMeter& meter, Wait&& wait);
+  Ticks measured(WaitMeter& meter, Wait&& wait);
 
   Clock clock_;
   IdleOptions idle_;
@@ -92,7 +93,8 @@ class Loop {
   std::vector<Event> events_;
   TimeNs now_ns_ = 0;
   Ticks waited_ = 0;
-  TimeNs reading_ns_ = 0;  // of the thread's CPU time
+  TimeNs shared_until_ns_ = 0;  // others want this core, too
+  TimeNs reading_ns_ = 0;       // of the thread's CPU time
   WaitMeter yields_;
   WaitMeter sleeps_;
 };
