@@ -169,6 +169,33 @@ TEST_P(RealFabrics, APeerThatDiesAsleepDoesNoHarm) {
   EXPECT_EQ(down.kind, EventKind::kDown);
 }
 
+TEST_P(RealFabrics, ARestartedPeerEndsTheOldChannels) {
+  // Given a peer that died and is back, and a connect to it at once, expect the old channel down and the new one up.
+  Maker maker(GetParam(), 2);
+  const auto a = maker.make(0);
+  auto b = maker.make(1);
+  const auto connect = [&](Channel channel) {
+    post(*a, OpKind::kConnect, channel, [](Op& op) { op.peer = NodeId{1}; });
+  };
+  bool down = false;
+  const auto poll_until_up = [&](Channel channel) {
+    for (Event event; event.kind != EventKind::kConnected || event.channel != channel;) {
+      b->poll({&event, 1});
+      event = {};
+      if (a->poll({&event, 1}) > 0) down = down || (event.kind == EventKind::kDown && event.channel == 1);
+    }
+  };
+  connect(1);
+  poll_until_up(1);
+  b.reset();
+  b = maker.make(1);
+  connect(2);
+  poll_until_up(2);
+  if (!down) {
+    EXPECT_EQ(wait_for(*a, EventKind::kDown).channel, 1);
+  }
+}
+
 TEST_P(RealFabrics, AConnectIsPatient) {
   // Given a connect to a node that comes up later, expect the channel to come up with it.
   Maker maker(GetParam(), 2);

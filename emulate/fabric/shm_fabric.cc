@@ -121,7 +121,7 @@ std::shared_ptr<ShmPeer> ShmFabric::peer(NodeId node) {
   if (peers_.size() <= i) peers_.resize(i + 1);
   std::shared_ptr<ShmPeer>& known = peers_[i];
   if (known != nullptr && !known->dead && known->file->owner_is_alive()) return known;
-  if (known != nullptr) known->dead = true;
+  if (known != nullptr) bury(*known);
   auto file = SharedFile::open(path(fmt::format("node-{}", i)));
   if (file == nullptr || file->memory().size() < sizeof(shm::Control) || !file->owner_is_alive()) return nullptr;
   auto* const control = reinterpret_cast<shm::Control*>(file->memory().data());
@@ -293,10 +293,15 @@ void ShmFabric::housekeeping() {
   looked_at_ = now;
   for (const auto& who : peers_) {
     if (who == nullptr || who->dead || who->file->owner_is_alive()) continue;
-    who->dead = true;
-    for (ShmChannel* const channel : by_bell_) {
-      if (channel != nullptr && channel->peer == who) mark_ready(*channel);
-    }
+    bury(*who);
+  }
+}
+
+// Its channels are taken down by the next poll, behind what they still hold.
+void ShmFabric::bury(ShmPeer& who) {
+  who.dead = true;
+  for (ShmChannel* const channel : by_bell_) {
+    if (channel != nullptr && channel->peer.get() == &who) mark_ready(*channel);
   }
 }
 

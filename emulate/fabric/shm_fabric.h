@@ -73,6 +73,7 @@ class ShmFabric final : public RealFabric {
   void down(ShmChannel& channel);
   void forget_retired();
   void housekeeping();
+  void bury(ShmPeer& who);
 
   // One op, or what is left of one.
   void carry_out(const Op& op);

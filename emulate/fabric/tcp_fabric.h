@@ -2,8 +2,8 @@
 // fabric does inside poll(): it applies writes, answers reads, and acknowledges; its node is not told.
 //
 // System calls: one epoll_wait for each poll, one recvmsg for each channel that has something, one sendmsg for each
-// channel that was posted to. When a poll brought events its acknowledgements wait for the post of the turn that follows,
-// so that they travel with other data; when not, as at a replica, they go at once.
+// channel that was posted to. When a poll brought events its acknowledgements wait for the post of the turn that
+// follows, so that they travel with other data; when not, as at a replica, they go at once.
 #pragma once
 
 #include <memory>
