@@ -86,6 +86,7 @@ void run_child(const RunPlan& plan, const EmulateOptions& options, const RunDire
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != driver) _exit(kChildStopped);  // it died before the line above
   signal(SIGINT, SIG_IGN);                        // a terminal sends it to all; the driver ends the run
+  signal(SIGHUP, SIG_IGN);
   signal(SIGTERM, SIG_DFL);
   const ChildFiles files = child_files(directories.run(), id);
   if (const int errors = open(files.errors.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600); errors >= 0) {

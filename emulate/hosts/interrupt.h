@@ -1,9 +1,11 @@
-// Ctrl-C and SIGTERM while a run is on: instead of ending this process they set the run's stop flag, so that the run
-// ends in good order and cleans up behind itself. One at a time in a process.
+// Ctrl-C, SIGTERM and a terminal that hangs up while a run is on: instead of ending this process they set the run's
+// stop flag, so that the run ends in good order and cleans up behind itself. A signal that is ignored stays so (nohup).
+// One at a time in a process.
 #pragma once
 
 #include <signal.h>
 
+#include <array>
 #include <atomic>
 
 namespace slipstream::emulate {
@@ -19,8 +21,8 @@ class InterruptGuard {
   int signal() const;
 
  private:
-  struct sigaction before_int_ {};
-  struct sigaction before_term_ {};
+  static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, kSignals.size()> before_{};
 };
 
 }  // namespace slipstream::emulate

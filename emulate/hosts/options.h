@@ -41,7 +41,7 @@ struct RunResult {
   std::vector<NodeReport> reports;  // one per node, by node id; empty when there is trouble
   double wall_seconds = 0;          // from time 0 of the nodes' clock to the end of the run
   std::string trouble;              // why the run failed, for the user; empty: it did not
-  int interrupted_by = 0;           // SIGINT or SIGTERM ended the run (then there is trouble, too); 0: no signal did
+  int interrupted_by = 0;           // the signal that ended the run (then there is trouble, too); 0: no signal did
   std::string run_directory;        // where replica memory was left; empty: it was removed
 };
 
@@ -49,7 +49,8 @@ struct RunResult {
 std::string problem_with(const EmulateOptions& options);
 
 // Runs the cluster to its end. Throws std::runtime_error with cause and remedy when it cannot be set up: a directory
-// that cannot be made, too little memory, a port in use. While it runs, SIGINT and SIGTERM end the run in good order.
+// that cannot be made, too little memory, a port in use. While it runs, SIGINT, SIGTERM and SIGHUP end the run in good
+// order.
 RunResult run_emulated(const ClusterOptions& cluster, const EmulateOptions& options);
 
 }  // namespace slipstream::emulate

@@ -147,6 +147,7 @@ std::string states(const RunPlan& plan, const std::string& run_directory, const 
 // Why the run failed, the cause before what it brought about; empty when it did not.
 std::string trouble_of(const RunPlan& plan, const EmulateOptions& options, const std::string& run_directory,
                        const Children& children, int signal) {
+  if (signal != 0) return interrupted(signal);  // the children may have got it, too
   bool is_done = false;
   bool is_whole = true;
   for (const Child* child : children.ended()) {
@@ -154,7 +155,6 @@ std::string trouble_of(const RunPlan& plan, const EmulateOptions& options, const
     is_done = is_done || has_exited(*child, kChildEndedRun);
     is_whole = is_whole && !was_killed(*child);
   }
-  if (signal != 0) return interrupted(signal);
   for (const Child* child : children.ended()) {
     if (!WIFEXITED(child->status)) continue;
     if (has_exited(*child, kChildReported) || has_exited(*child, kChildEndedRun)) continue;
