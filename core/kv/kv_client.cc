@@ -29,6 +29,8 @@ void KvClient::set_tablets(TabletMap tablets, TimeNs now, Outbox& out) {
   for (const Tablet& tablet : tablets_.tablets()) {
     const auto known = [&tablet](const Server& s) { return s.node == tablet.server; };
     if (std::none_of(servers_.begin(), servers_.end(), known)) {
+      if (index(tablet.server) >= place_of_.size()) place_of_.resize(index(tablet.server) + 1u);
+      place_of_[index(tablet.server)] = static_cast<std::uint16_t>(servers_.size());
       servers_.push_back({tablet.server, false, kNever});
       out.connect(static_cast<Channel>(first_channel_ + servers_.size() - 1), tablet.server);
     }
@@ -47,11 +49,8 @@ bool KvClient::can_submit(std::size_t mutations) const {
 
 std::uint16_t KvClient::server_of(std::uint64_t table, KeyHash hash) const {
   const NodeId node = tablets_.server_of(table, hash);
-  for (std::size_t i = 0; i < servers_.size(); ++i) {
-    if (servers_[i].node == node) return static_cast<std::uint16_t>(i);
-  }
-  SLIP_CHECK(false, "no tablet of table {} holds hash {:x}", table, hash);
-  return 0;
+  SLIP_CHECK(index(node) < place_of_.size(), "no tablet of table {} holds hash {:x}", table, hash);
+  return place_of_[index(node)];
 }
 
 std::uint32_t KvClient::new_part(std::uint32_t operation, std::uint16_t server) {

@@ -110,6 +110,7 @@ class KvClient {
   Channel first_channel_;
   TabletMap tablets_;
   std::vector<Server> servers_;
+  std::vector<std::uint16_t> place_of_;  // in servers_, by node
   bool needs_tablets_ = false;
   bool tablets_changed_ = false;
 

@@ -5,11 +5,15 @@
 namespace slipstream {
 namespace {
 
+// How far ahead of the walk lines are fetched: its next step depends on the header it reads, and must not wait for it.
+constexpr std::size_t kFetchAhead = 1024;
+
 // Offset of the first certificate entry at or behind `at`; segment.size() when there is none within bounds.
 std::size_t next_certificate(ConstBytes segment, std::size_t at) {
   while (at + kEntryHeaderBytes <= segment.size()) {
     const auto header = load<EntryHeader>(segment.data() + at);
     if (!is_known(header.type()) || header.length() > segment.size() - at - kEntryHeaderBytes) break;
+    __builtin_prefetch(segment.data() + at + kFetchAhead);
     if (header.type() == EntryType::kCertificate) {
       return header.length() == sizeof(Certificate) ? at : segment.size();
     }
