@@ -121,7 +121,7 @@ SpecResults run_spec(const BenchRequest& request, const std::string& name) {
     fmt::print(stderr, "slipstream: {}: a run failed: {}\n", name, failure);
   std::vector<PointSummary> summaries = summarize_points(points, folder.lines());
   if (!request.json) {
-    fmt::print("\n{}: {}\n\n{}\n{}", name, spec.base.description, points_table(spec, summaries),
+    fmt::print("\n{}\n\n{}\n{}", wrapped(name + ": " + spec.base.description, 0), points_table(spec, summaries),
                ratio_table(spec, summaries));
   }
   return {std::move(spec), std::move(summaries)};

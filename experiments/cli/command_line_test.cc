@@ -71,7 +71,7 @@ TEST(CommandLine, WhatCannotBeUnderstoodIsStatusTwo) {
       {{"run", small, "--fast"}, "--fast"},
       {{"run", small, "--set", "cluster.servers"}, "expected PATH=VALUE"},
       {{"run", small, "--set", "cluster.servers=1"}, "/replication/factor"},
-      {{"run", small, "--set", "cluster.serverz=1"}, "did you mean /cluster/servers?"},
+      {{"run", small, "--set", "cluster.serverz=1"}, "did you mean cluster.servers?"},
       {{"run", small, "--repeats", "0"}, "--repeats"},
       {{"describe", "quickstrat"}, "did you mean"},
       {{"report", (folder / "").string()}, "is not a results folder"}};

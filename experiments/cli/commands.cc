@@ -91,6 +91,7 @@ int tell_results(const RunRequest& request, const Spec& spec, const std::vector<
     if (const std::string ratios = ratio_table(spec, summaries); !ratios.empty()) fmt::print("{}\n", ratios);
     fmt::print("{}\n", notes(points));
     if (!claims.empty()) fmt::print("Expected\n{}\n", claims_text(claims));
+    fmt::print("{}", remarks(summaries));
     for (const std::string& violation : unsafe) fmt::print("UNSAFE: {}\n", violation);
     fmt::print("Results: {}\n", folder.path().string());
   }
@@ -136,19 +137,26 @@ std::string value_text(const Json& value) {
 }
 
 void describe_fields(const Spec& spec) {
-  const Json flat = spec.document.flatten();
+  constexpr std::size_t kDocColumn = 56;
   for (const Field& field : fields()) {
     if (field.path == "name" || field.path == "description" || field.path == "figure") continue;
     const auto axis =
         std::find_if(spec.sweep.begin(), spec.sweep.end(), [&](const SweepAxis& a) { return a.field == &field; });
     const Json::json_pointer pointer(field.pointer());
+    std::string value;
     if (axis != spec.sweep.end()) {
-      fmt::print("  {:<25} {:<24} {}\n", field.path, fmt::format("sweep: {}", value_text(axis->values)), field.doc);
+      value = "sweep: " + value_text(axis->values);
     } else if (spec.document.contains(pointer)) {
-      const Json& value = spec.document.at(pointer);
-      const bool is_default = !field.required && value == field.get(Experiment{});
-      fmt::print("  {:<25} {:<24} {}\n", field.path, value_text(value) + (is_default ? " (default)" : ""), field.doc);
+      const bool is_default = !field.required && spec.document.at(pointer) == field.get(Experiment{});
+      value = value_text(spec.document.at(pointer)) + (is_default ? " (default)" : "");
+    } else {
+      continue;
     }
+    const std::string head = fmt::format("  {:<27} {}", field.path, value);
+    const bool long_head = head.size() + 2 > kDocColumn;
+    fmt::print("{}{}{}\n", head,
+               long_head ? "\n" + std::string(kDocColumn, ' ') : std::string(kDocColumn - head.size(), ' '),
+               wrapped(field.doc, kDocColumn));
   }
 }
 
@@ -163,7 +171,7 @@ int run_command(const RunRequest& request, RunWorld run) {
   ResultsFolder folder(out, spec.document, environment, say);
   copy_profiles(points, folder);
   if (!request.json) {
-    fmt::print("{}: {}\n{}", spec.base.name, spec.base.description, plan_text(spec, points));
+    fmt::print("{}\n{}", wrapped(spec.base.name + ": " + spec.base.description, 0), plan_text(spec, points));
     std::fflush(stdout);
   }
   const bool real = std::count(spec.base.worlds.begin(), spec.base.worlds.end(), World::kEmulate) > 0;
@@ -195,7 +203,7 @@ int describe_command(const RunRequest& request) {
     return kExitOk;
   }
   const std::vector<Point> points = points_of(spec);
-  fmt::print("{} ({})\n\n{}\n", spec.base.name, spec.file, spec.base.description);
+  fmt::print("{} ({})\n\n{}\n", spec.base.name, spec.file, wrapped(spec.base.description, 0));
   if (!spec.base.figure.empty()) fmt::print("Stands beside: {}\n", spec.base.figure);
   fmt::print("\nRuns\n{}", plan_text(spec, points));
   fmt::print("\nOptions\n");
@@ -223,7 +231,7 @@ int list_command(bool json) {
                     {"description", spec.base.description},
                     {"figure", spec.base.figure}});
     text += fmt::format("{} ({}; {} x {})\n    {}\n", name, fmt::join(worlds, " and "), count_text(points, "point"),
-                        count_text(spec.base.repeats, "repeat"), spec.base.description);
+                        count_text(spec.base.repeats, "repeat"), wrapped(spec.base.description, 4));
   }
   fmt::print("{}", json ? list.dump(2) + "\n" : text);
   return kExitOk;

@@ -133,5 +133,11 @@ TEST(Summary, FiguresAreShortAndAligned) {
   EXPECT_EQ(aligned({{"a", "ops"}, {"–x", "12"}, {"yyy", "3"}}), "a    ops\n–x    12\nyyy    3\n");
 }
 
+TEST(Summary, LongTextIsBrokenBetweenWords) {
+  EXPECT_EQ(wrapped("a bb ccc", 2, 7), "a bb\n  ccc");
+  EXPECT_EQ(wrapped("incomprehensibilities", 2, 7), "incomprehensibilities");
+  EXPECT_EQ(wrapped("", 2, 7), "");
+}
+
 }  // namespace
 }  // namespace slipstream::cli

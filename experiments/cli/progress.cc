@@ -1,5 +1,6 @@
 #include "experiments/cli/progress.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -17,7 +18,17 @@ std::string duration_text(double seconds) {
 }  // namespace
 
 Progress::Progress(bool shown, std::size_t runs, std::size_t done)
-    : shown_(shown), runs_(runs), done_(done), done_at_start_(done), start_(std::chrono::steady_clock::now()) {}
+    : shown_(shown),
+      runs_(runs),
+      done_(done),
+      done_at_start_(done),
+      start_(std::chrono::steady_clock::now()),
+      last_finish_(start_) {}
+
+void Progress::finished() {
+  ++done_;
+  last_finish_ = std::chrono::steady_clock::now();
+}
 
 Progress::~Progress() {
   if (shown_) fmt::print(stderr, "\r\033[K");
@@ -25,13 +36,13 @@ Progress::~Progress() {
 
 void Progress::show(const std::string& what) {
   if (!shown_) return;
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
-  const std::size_t made = done_ - done_at_start_;
+  using Seconds = std::chrono::duration<double>;
   std::string rate;
-  if (made > 0) {
-    const double each = elapsed.count() / static_cast<double>(made);
-    rate = fmt::format(" · {:.1f} runs/min · about {} left", 60.0 / each,
-                       duration_text(each * static_cast<double>(runs_ - done_)));
+  if (done_ > done_at_start_) {
+    const double each = Seconds(last_finish_ - start_).count() / static_cast<double>(done_ - done_at_start_);
+    const double since = Seconds(std::chrono::steady_clock::now() - last_finish_).count();
+    const double left = std::max(0.0, each * static_cast<double>(runs_ - done_) - since);
+    rate = fmt::format(" · {:.1f} runs/min · about {} left", 60.0 / std::max(each, 1e-6), duration_text(left));
   }
   fmt::print(stderr, "\r\033[K[{}/{}] {}{}", done_, runs_, what, rate);
   std::fflush(stderr);

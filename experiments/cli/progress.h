@@ -14,7 +14,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void finished() { ++done_; }
+  void finished();
   void show(const std::string& what);
   void say(const std::string& text);  // a line that stays, above
 
@@ -24,6 +24,7 @@ class Progress {
   std::size_t done_;
   std::size_t done_at_start_;
   std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point last_finish_;
 };
 
 }  // namespace slipstream::cli

@@ -22,14 +22,14 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kGrace = std::chrono::seconds(10);  // for a run to end in good order
 constexpr int kLookMs = 200;
 
-volatile std::sig_atomic_t caught_signal = 0;
-void on_signal(int signal) { caught_signal = signal; }
+volatile std::sig_atomic_t signals_caught = 0;
+void on_signal(int) { signals_caught = signals_caught + 1; }
 
 // While alive, SIGINT and SIGTERM are noted instead of ending the program.
 class SignalWatch {
  public:
   SignalWatch() {
-    caught_signal = 0;
+    signals_caught = 0;
     struct sigaction action {};
     action.sa_handler = on_signal;
     sigemptyset(&action.sa_mask);
@@ -79,7 +79,7 @@ class Runner {
 
   void run_all() {
     while (next_ < tasks_.size() || !running_.empty()) {
-      if (caught_signal != 0) return stop(true);
+      if (signals_caught != 0) return stop(true);
       while (may_start()) start();
       progress_.show(running_.empty() ? "" : running_.front().job.point().label);
       wait();
@@ -114,7 +114,7 @@ class Runner {
 
   void take(const Running& running) {
     JobResult result = running.job.result();
-    if (!result.record && caught_signal == 0) {
+    if (!result.record && signals_caught == 0) {
       ++summary_.failed;
       if (problems_.insert(result.problem).second) {
         summary_.failures.push_back(fmt::format("{}: {}", running.job.point().label, result.problem));
@@ -145,10 +145,11 @@ class Runner {
     write_ready(true);
   }
 
+  // Lets what runs end in good order, until patience or the user's (a second Ctrl-C) is at its end.
   void end_running() {
     for (Running& running : running_) running.job.interrupt();
     const auto patience = Clock::now() + kGrace;
-    while (!running_.empty() && Clock::now() < patience) {
+    while (!running_.empty() && Clock::now() < patience && signals_caught < 2) {
       running_.remove_if([](Running& running) {
         pollfd poll{running.job.descriptor(), POLLIN, 0};
         return ::poll(&poll, 1, kLookMs) > 0 && !running.job.read_some();

@@ -57,9 +57,10 @@ std::string pointer_of(std::string path) {
 [[noreturn]] void unknown_key(const std::string& file, const std::string& place, const std::string& path,
                               std::string_view what) {
   const std::string near = suggestion(path);
-  throw SpecError(file, place,
-                  fmt::format("{}{}; `slipstream schema` lists all options", what,
-                              near.empty() ? "" : fmt::format(" (did you mean {}?)", pointer_of(near))));
+  throw SpecError(
+      file, place,
+      fmt::format("{}{}; `slipstream schema` lists all options", what,
+                  near.empty() ? "" : fmt::format(" (did you mean {}?)", place.empty() ? near : pointer_of(near))));
 }
 
 Json check_or_throw(const std::string& file, const std::string& place, const Field& field, const Json& value) {

@@ -123,17 +123,41 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
+std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
+  std::string result;
+  std::size_t column = indent;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    if (column > indent && column + 1 + width_of(word) > width) {
+      result += "\n" + std::string(indent, ' ');
+      column = indent;
+    } else if (column > indent) {
+      result += ' ';
+      ++column;
+    }
+    result += word;
+    column += width_of(word);
+  }
+  return result;
+}
+
 std::string points_table(const Spec& spec, const std::vector<PointSummary>& summaries) {
   const std::vector<std::string> paths = distinguishing(spec);
+  // In the simulator a NIC is no software.
+  const bool real =
+      std::any_of(summaries.begin(), summaries.end(), [](const PointSummary& p) { return p.world != "sim"; });
+  std::vector<Column> columns(kColumns.begin(), kColumns.end());
+  std::erase_if(columns, [&](const Column& column) { return !real && column.metric == "fabric_cpu_ns_per_op"; });
   std::vector<std::vector<std::string>> rows(1);
   for (const std::string& path : paths) rows[0].push_back(heading_of(path));
   rows[0].push_back("world");
-  for (const Column& column : kColumns) rows[0].emplace_back(column.heading);
+  for (const Column& column : columns) rows[0].emplace_back(column.heading);
   for (const PointSummary& point : summaries) {
     std::vector<std::string> row;
     for (const std::string& path : paths) row.push_back(cell_of_param(point, path));
     row.push_back(place_of(point));
-    for (const Column& column : kColumns) row.push_back(cell(point, column));
+    for (const Column& column : columns) row.push_back(cell(point, column));
     rows.push_back(std::move(row));
   }
   return aligned(rows);
@@ -228,6 +252,17 @@ std::vector<std::string> violations(const std::vector<PointSummary>& summaries) 
                                 wrong->second.high, label_of(point)));
   }
   return found;
+}
+
+std::string remarks(const std::vector<PointSummary>& summaries) {
+  std::string text;
+  for (const PointSummary& point : summaries) {
+    const auto failed = point.metrics.find("failed_ops");
+    if (failed == point.metrics.end() || failed->second.high == 0) continue;
+    text += fmt::format("Note: {:.0f} operations were answered with an error at {}\n", failed->second.high,
+                        label_of(point));
+  }
+  return text;
 }
 
 Json claims_json(const std::vector<CheckedClaim>& claims) {

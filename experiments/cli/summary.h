@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "experiments/cli/expect.h"
@@ -14,6 +15,9 @@ std::vector<PointSummary> summarize_points(const std::vector<Point>& points, con
 
 // Rows of cells, the first row is the heading; columns aligned, numbers to the right.
 std::string aligned(const std::vector<std::vector<std::string>>& rows);
+
+// Broken into lines of at most `width` characters; all but the first start with `indent` spaces.
+std::string wrapped(std::string_view text, std::size_t indent, std::size_t width = 120);
 
 std::string points_table(const Spec& spec, const std::vector<PointSummary>& summaries);
 std::string ratio_table(const Spec& spec, const std::vector<PointSummary>& summaries);  // empty when no two compare
@@ -28,6 +32,9 @@ std::string claims_text(const std::vector<CheckedClaim>& claims);
 
 // Violations of safety, in words; empty: none.
 std::vector<std::string> violations(const std::vector<PointSummary>& summaries);
+
+// What is no violation but should be known: operations answered with an error. A line each.
+std::string remarks(const std::vector<PointSummary>& summaries);
 
 // For --json and expect.json.
 Json claims_json(const std::vector<CheckedClaim>& claims);
