@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -323,6 +324,7 @@ TEST_P(RealFabrics, RevokedAndWithdrawnMemoryIsStillUnderFire) {
 
 // The victim: makes memory, grants it, tells the key, then writes into its peer's memory until it is killed.
 [[noreturn]] void run_victim(Maker& maker) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test fail before it kills
   const auto fabric = maker.make(1);
   const Bytes replica = fabric->create_region("replica", 64 * kKiB).memory;
   const Bytes source = fabric->create_region("source", 64 * kKiB).memory;
