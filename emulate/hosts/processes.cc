@@ -57,10 +57,19 @@ struct Child {
 // The children of a run. None of them outlives this object.
 class Children {
  public:
+  // Where SIGCHLD is ignored (it may be inherited so), nobody learns how a child ended.
+  Children() {
+    struct sigaction action {};
+    action.sa_handler = SIG_DFL;
+    sigaction(SIGCHLD, &action, &before_);
+  }
   ~Children() {
     kill_all();
     while (count_running() != 0) collect(kLookMs);
+    sigaction(SIGCHLD, &before_, nullptr);
   }
+  Children(const Children&) = delete;
+  Children& operator=(const Children&) = delete;
 
   // In a child it does not return.
   void start(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories,
@@ -72,10 +81,8 @@ class Children {
       const pid_t pid = fork();
       if (pid == 0) run_child(plan, options, directories, NodeId{i}, listeners, clock, shared, driver);
       if (pid < 0)
-        throw std::runtime_error(
-            fmt::format("cannot start a process: {}; fewer nodes, or a higher limit "
-                        "(ulimit -u)",
-                        std::strerror(errno)));
+        throw std::runtime_error(fmt::format("cannot start a process: {}; fewer nodes, or a higher limit (ulimit -u)",
+                                             std::strerror(errno)));
       Child& child = children_.emplace_back();
       child.id = NodeId{i};
       child.pid = pid;
@@ -116,6 +123,7 @@ class Children {
  private:
   std::vector<Child> children_;
   std::vector<const Child*> ended_;
+  struct sigaction before_ {};
 };
 
 bool was_killed(const Child& child) { return WIFSIGNALED(child.status); }
