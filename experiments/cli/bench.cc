@@ -86,7 +86,7 @@ Json run_program(const std::string& program) {
 }
 
 void print_benchmarks(const std::string& program, const Json& benchmarks) {
-  std::vector<std::vector<std::string>> rows = {{program, "CPU ns", "items/s", "MB/s"}};
+  std::vector<std::vector<std::string>> rows = {{program, "CPU ns", "items/s", "MB/s", ""}};
   for (const Json& benchmark : benchmarks) {
     if (benchmark.contains("error_occurred")) {
       rows.push_back({benchmark.at("name"), "-", "-", "-"});
@@ -97,8 +97,8 @@ void print_benchmarks(const std::string& program, const Json& benchmarks) {
     const auto rate = [&](const char* key, double unit) {
       return benchmark.contains(key) ? format_short(benchmark.at(key).get<double>() / unit) : std::string("-");
     };
-    rows.push_back(
-        {benchmark.at("name"), format_short(ns), rate("items_per_second", 1), rate("bytes_per_second", 1e6)});
+    rows.push_back({benchmark.at("name"), format_short(ns), rate("items_per_second", 1), rate("bytes_per_second", 1e6),
+                    benchmark.value("label", "")});
   }
   fmt::print("\n{}", aligned(rows));
 }

@@ -312,7 +312,10 @@ TEST(Units, QuantitiesPrintAsTheyRead) {
        std::vector<std::pair<std::string, Dimension>>{{"8 MiB", Dimension::kSize},
                                                       {"1000 B", Dimension::kSize},
                                                       {"100 us", Dimension::kTime},
-                                                      {"1500 ns", Dimension::kTime},
+                                                      {"1.5 us", Dimension::kTime},
+                                                      {"1501 ns", Dimension::kTime},
+                                                      {"2.2 Mops/s", Dimension::kRate},
+                                                      {"1.5 MiB", Dimension::kSize},
                                                       {"3600 s", Dimension::kTime},
                                                       {"200 kops/s", Dimension::kRate},
                                                       {"56 Gb/s", Dimension::kBandwidth}}) {

@@ -96,7 +96,11 @@ ParsedQuantity parse_quantity(std::string_view text, Dimension dimension) {
   if (unit.empty()) return {std::nullopt, "has no unit"};
   if (number < 0) return {std::nullopt, "is negative"};
   for (const Unit& candidate : units_of(dimension)) {
-    if (candidate.name == unit) return {number * candidate.factor, {}};
+    if (candidate.name != unit) continue;
+    // 2.2 Mops/s are 2200000 ops/s, whatever binary fractions make of it.
+    const double value = number * candidate.factor;
+    const double whole = std::round(value);
+    return {std::abs(value - whole) < 1e-9 * whole ? whole : value, {}};
   }
   return {std::nullopt, fmt::format("has the unit \"{}\"", unit)};
 }
@@ -105,7 +109,7 @@ std::string format_quantity(double value, Dimension dimension) {
   const auto units = units_of(dimension);
   const Unit* best = &units.front();
   for (const Unit& unit : units) {
-    if (unit.preferred && value >= unit.factor && std::fmod(value, unit.factor) == 0) best = &unit;
+    if (unit.preferred && value >= unit.factor && std::fmod(value * 10, unit.factor) == 0) best = &unit;
   }
   return fmt::format("{} {}", value / best->factor, best->name);
 }

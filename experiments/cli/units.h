@@ -22,7 +22,7 @@ struct ParsedQuantity {
 };
 ParsedQuantity parse_quantity(std::string_view text, Dimension dimension);
 
-// The shortest text that reads back as the same quantity: "8 MiB", "200 kops/s".
+// In the largest unit that needs no more than one decimal, so that it reads back the same: "8 MiB", "1.5 Mops/s".
 std::string format_quantity(double value, Dimension dimension);
 
 // For tables: about three digits, thousands as k, M, G ("1.23 M"), or the plain number when it is small.
