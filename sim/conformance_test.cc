@@ -50,6 +50,7 @@ std::unique_ptr<FabricBench> cramped(std::uint16_t nodes) {
 
 INSTANTIATE_TEST_SUITE_P(Sim, FabricConformance, testing::ValuesIn(fabric_conformance(plain)), case_name);
 INSTANTIATE_TEST_SUITE_P(SimCramped, FabricConformance, testing::ValuesIn(fabric_conformance(cramped)), case_name);
+INSTANTIATE_TEST_SUITE_P(SimFaulty, FabricConformance, testing::ValuesIn(faulty_conformance(plain)), case_name);
 
 }  // namespace
 }  // namespace slipstream::sim

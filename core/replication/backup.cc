@@ -201,6 +201,8 @@ void Backup::on_revoked(Channel channel) {
     buffer.writable = false;
     // An open replica stays as it is, for recovery; one that was never told to its primary is nobody's.
     if (buffer.phase == Phase::kGranting) release(i);
+    // The withdrawal may go unanswered: revocation says as much, and more.
+    if (buffer.phase == Phase::kWithdrawing) on_withdrawn(i + 1);
   }
 }
 
