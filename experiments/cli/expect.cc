@@ -126,6 +126,9 @@ bool meets(const PointSummary& point, const Condition& condition) {
   return (value == condition.value) == condition.equal;
 }
 
+// "throughput" stands for throughput_ops_per_s.
+std::string full_metric_name(const std::string& name) { return name == "throughput" ? "throughput_ops_per_s" : name; }
+
 std::string checked_metric(const std::string& written) {
   std::string metric = full_metric_name(written);
   const std::vector<std::string> known = known_metrics();
@@ -144,8 +147,6 @@ const Series* metric_of(const PointSummary& point, const std::string& name) {
 }  // namespace
 
 std::string_view claim_grammar() { return kGrammar; }
-
-std::string full_metric_name(const std::string& name) { return name == "throughput" ? "throughput_ops_per_s" : name; }
 
 Series series_of(std::vector<double> values) {
   if (values.empty()) return {};

@@ -77,7 +77,4 @@ std::vector<PolicyPair> policy_pairs(std::span<const PointSummary> points, const
 // "workload.name=ycsb-a (sim)": what the sweep set, without `but`.
 std::string label_of(const PointSummary& point, std::string_view but = {});
 
-// "throughput" stands for throughput_ops_per_s.
-std::string full_metric_name(const std::string& name);
-
 }  // namespace slipstream::cli

@@ -315,6 +315,7 @@ std::vector<Field> make_fields() {
 std::string found(const Json& value) {
   std::string text = value.dump();
   if (text.size() > 60) text = text.substr(0, 57) + "...";
+  // In the order of the library's types.
   static constexpr std::string_view kNoun[] = {"null",       "an object",  "a list",     "the text", "",
                                                "the number", "the number", "the number", "",         ""};
   const auto noun = kNoun[static_cast<std::size_t>(value.type())];

@@ -150,7 +150,7 @@ Job::Job(Job&& other) noexcept
 Job::~Job() {
   if (pid_ > 0) {
     ::kill(-pid_, SIGKILL);
-    reap(0);
+    reap();
   }
   if (pipe_ >= 0) ::close(pipe_);
 }
@@ -163,12 +163,12 @@ bool Job::read_some() {
     told_.append(buffer, static_cast<std::size_t>(n));
     return true;
   }
-  reap(0);
+  reap();
   return false;
 }
 
-void Job::reap(int flags) {
-  while (pid_ > 0 && ::waitpid(pid_, &status_, flags) < 0 && errno == EINTR) {
+void Job::reap() {
+  while (pid_ > 0 && ::waitpid(pid_, &status_, 0) < 0 && errno == EINTR) {
   }
   if (pid_ > 0) ::kill(-pid_, SIGKILL);  // whatever it left behind
   pid_ = -1;

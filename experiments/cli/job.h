@@ -39,7 +39,7 @@ class Job {
   std::uint32_t repeat() const { return repeat_; }
 
  private:
-  void reap(int flags);
+  void reap();
 
   const Point* point_;
   std::uint32_t repeat_;

@@ -302,6 +302,10 @@ Json parse_json(const std::string& file, const std::string& text) {
     std::string reason = error.what();
     if (const auto colon = reason.find(": "); colon != std::string::npos) reason = reason.substr(colon + 2);
     throw SpecError(fmt::format("{}:{}:{}", file, line, column), "", fmt::format("not valid JSON: {}", reason));
+  } catch (const Json::out_of_range& error) {
+    std::string reason = error.what();  // a number that no double can hold
+    if (const auto bracket = reason.find("] "); bracket != std::string::npos) reason = reason.substr(bracket + 2);
+    throw SpecError(file, "", reason);
   }
 }
 

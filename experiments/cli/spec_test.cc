@@ -122,6 +122,7 @@ TEST(Spec, InvalidJsonIsToldByLineAndColumn) {
       << error_of("{\"name\": \"x\",\n \"a\": }");
   EXPECT_TRUE(error_of("").starts_with("trial.json:1:1: not valid JSON")) << error_of("");
   EXPECT_NE(error_of("{\"seed\": 1, \"seed\": 2}").find("\"seed\" is there twice"), std::string::npos);
+  EXPECT_NE(error_of("{\"seed\": 1e400}").find("1e400"), std::string::npos);
   EXPECT_NE(error_of("[]").find("expected an object"), std::string::npos);
 }
 
