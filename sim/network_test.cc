@@ -25,7 +25,8 @@ class Wires {
  public:
   explicit Wires(std::uint16_t nodes, const HardwareProfile& hardware = plain_hardware()) : network(queue, hardware) {
     for (std::uint16_t i = 0; i < nodes; ++i) fabrics.emplace_back(network, queue);
-    for (std::uint16_t i = 0; i < nodes; ++i) memory.push_back(fabrics[i].create_region("memory", kBytes).memory);
+    for (std::uint16_t i = 0; i < nodes; ++i)
+      memory.push_back(fabrics[i].create_region("memory", kBytes, Access::kGrantable).memory);
     told.resize(nodes);
   }
 

@@ -6,7 +6,7 @@
 
 namespace slipstream::sim {
 
-Region SimFabric::create_region(std::string_view name, std::size_t bytes) {
+Region SimFabric::create_region(std::string_view name, std::size_t bytes, Access) {
   constexpr std::size_t kPage = 4096;
   // calloc leaves large memory untouched until it is used: a simulated machine costs only what it touches.
   void* const memory = std::calloc(bytes + kPage, 1);

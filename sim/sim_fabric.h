@@ -20,7 +20,7 @@ class SimFabric : public Fabric {
 
   NodeId node() const { return node_; }
 
-  Region create_region(std::string_view name, std::size_t bytes) override;
+  Region create_region(std::string_view name, std::size_t bytes, Access) override;
   void post(std::span<const Op> ops) override;
   std::size_t poll(std::span<Event> events) override;
 

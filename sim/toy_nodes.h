@@ -83,8 +83,8 @@ class Answerer : public Node {
  public:
   Answerer(const AnswerOptions& options, Fabric& fabric)
       : options_(options),
-        source_(fabric.create_region("source", kReplicaBytes)),
-        replica_(fabric.create_region("replica", kReplicaBytes)),
+        source_(fabric.create_region("source", kReplicaBytes, Access::kLocal)),
+        replica_(fabric.create_region("replica", kReplicaBytes, Access::kGrantable)),
         keys_(options.replicas.size()),
         acked_(options.replicas.size()) {
     for (std::size_t i = 0; i < source_.memory.size(); ++i) source_.memory[i] = static_cast<std::byte>(mix64(i));

@@ -120,7 +120,7 @@ const Seen* Player::last(EventKind kind, Channel channel) const {
 }
 
 Bytes Player::region(std::size_t bytes) {
-  return fabric_.create_region("conformance-" + std::to_string(regions_++), bytes).memory;
+  return fabric_.create_region("conformance-" + std::to_string(regions_++), bytes, Access::kGrantable).memory;
 }
 
 Stage::Stage(const MakeFabricBench& make, std::uint16_t nodes) : bench_(make(nodes)) {

@@ -43,6 +43,12 @@ inline constexpr std::size_t kWindowOps = 1024;              // unacknowledged o
 inline constexpr std::size_t kMaxMessage = 1 * kMiB + 4096;  // head and body of one send
 inline constexpr std::size_t kMaxSlices = 8;                 // gather list of one op
 
+// What a region is for. Least is best: local memory need not be reachable for anybody else.
+enum class Access : std::uint8_t {
+  kLocal,      // source of our writes and messages, destination of our reads
+  kGrantable,  // parts of it may be granted to a channel, too; where memory lives in files, it outlives the process
+};
+
 // Memory that the fabric may read from and write to. Lives as long as the fabric.
 struct Region {
   std::uint32_t id = 0;
@@ -119,7 +125,7 @@ class Fabric {
 
   // Zeroed memory, registered, aligned to a page. `name` is unique at this node; where memory lives in files, it is the
   // file's name. Throws std::runtime_error with cause and remedy when the memory cannot be had.
-  virtual Region create_region(std::string_view name, std::size_t bytes) = 0;
+  virtual Region create_region(std::string_view name, std::size_t bytes, Access access) = 0;
 
   virtual void post(std::span<const Op> ops) = 0;
 

@@ -33,8 +33,8 @@ FaultyFabric::FaultyFabric(Fabric& inner, const FaultyOptions& options, NodeId n
   SLIP_CHECK(options.longest_delay_polls > 0, "a late message comes with a later poll");
 }
 
-Region FaultyFabric::create_region(std::string_view name, std::size_t bytes) {
-  return inner_.create_region(name, bytes);
+Region FaultyFabric::create_region(std::string_view name, std::size_t bytes, Access access) {
+  return inner_.create_region(name, bytes, access);
 }
 
 // --- posting ---

@@ -53,7 +53,7 @@ class FaultyFabric final : public Fabric {
   // `node` keeps the draws of several nodes' fabrics apart.
   FaultyFabric(Fabric& inner, const FaultyOptions& options, NodeId node);
 
-  Region create_region(std::string_view name, std::size_t bytes) override;
+  Region create_region(std::string_view name, std::size_t bytes, Access access) override;
   void post(std::span<const Op> ops) override;
   std::size_t poll(std::span<Event> events) override;
 

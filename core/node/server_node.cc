@@ -37,10 +37,11 @@ ServerNode::ServerNode(const ClusterOptions& options, NodeId self, Fabric& fabri
     : self_(self),
       coordinator_(self, kCoordinatorNode, static_cast<std::uint16_t>(NodeKind::kServer), kCoordinatorChannel),
       master_(options.log, options.replication, self, options.seed,
-              fabric.create_region("log", options.log.memory_bytes), kFirstBackupChannel),
-      backup_(options.replication, options.log,
-              fabric.create_region("replicas",
-                                   replica_region_bytes(options.replication.buffers, options.log.segment_bytes))) {}
+              fabric.create_region("log", options.log.memory_bytes, Access::kLocal), kFirstBackupChannel),
+      backup_(
+          options.replication, options.log,
+          fabric.create_region("replicas", replica_region_bytes(options.replication.buffers, options.log.segment_bytes),
+                               Access::kGrantable)) {}
 
 void ServerNode::step(TimeNs now, std::span<const Event> events, Outbox& out) {
   if (backup_.needs_turn() || std::any_of(events.begin(), events.end(), is_backup_event)) backup_side(events, out);

@@ -50,8 +50,8 @@ class Pair {
       if (poll(1) > 0 && events_[0].kind == EventKind::kConnected) far_ = events_[0].channel;
     }
     while (poll(0) == 0) poll(1);
-    source_ = ends_[0]->create_region("source", 1 * kMiB).memory;
-    const Bytes target = ends_[1]->create_region("target", 16 * kMiB).memory;
+    source_ = ends_[0]->create_region("source", 1 * kMiB, Access::kLocal).memory;
+    const Bytes target = ends_[1]->create_region("target", 16 * kMiB, Access::kGrantable).memory;
     op = {};
     op.kind = OpKind::kGrant;
     op.channel = far_;

@@ -238,8 +238,8 @@ TEST_P(RealFabrics, ThreadsTalkAndSleep) {
   Maker maker(GetParam(), 2);
   const auto client = maker.make(0);
   const auto server = maker.make(1);
-  const Bytes memory = server->create_region("memory", 4096).memory;
-  const Bytes source = client->create_region("source", 4096).memory;
+  const Bytes memory = server->create_region("memory", 4096, Access::kGrantable).memory;
+  const Bytes source = client->create_region("source", 4096, Access::kLocal).memory;
   std::thread thread([&] { serve(*server, memory, kRequests); });
   post(*client, OpKind::kConnect, 1, [](Op& op) { op.peer = NodeId{1}; });
   RemoteKey key = 0;
@@ -296,8 +296,8 @@ TEST_P(RealFabrics, RevokedAndWithdrawnMemoryIsStillUnderFire) {
   Maker maker(GetParam(), 2);
   const auto writer = maker.make(0);
   const auto granter = maker.make(1);
-  const Bytes source = writer->create_region("source", 8192).memory;
-  const Bytes memory = granter->create_region("memory", 8192).memory;
+  const Bytes source = writer->create_region("source", 8192, Access::kLocal).memory;
+  const Bytes memory = granter->create_region("memory", 8192, Access::kGrantable).memory;
   Rng rng(2, "real-fabric-test");
   for (int round = 0; round < 40; ++round) {
     std::thread thread([&] { write_until_down(*writer, source); });
@@ -326,8 +326,8 @@ TEST_P(RealFabrics, RevokedAndWithdrawnMemoryIsStillUnderFire) {
 [[noreturn]] void run_victim(Maker& maker) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test fail before it kills
   const auto fabric = maker.make(1);
-  const Bytes replica = fabric->create_region("replica", 64 * kKiB).memory;
-  const Bytes source = fabric->create_region("source", 64 * kKiB).memory;
+  const Bytes replica = fabric->create_region("replica", 64 * kKiB, Access::kGrantable).memory;
+  const Bytes source = fabric->create_region("source", 64 * kKiB, Access::kLocal).memory;
   std::memset(source.data(), 0x5a, source.size());
   const Event connected = wait_for(*fabric, EventKind::kConnected);
   RemoteKey key = 0;
@@ -357,8 +357,8 @@ TEST_P(RealFabrics, AKilledProcessIsNoticedAndLeavesItsMemory) {
   const auto fabric = maker.make(0);
   post(*fabric, OpKind::kConnect, 1, [](Op& op) { op.peer = NodeId{1}; });
   wait_for(*fabric, EventKind::kConnected);
-  const Bytes target = fabric->create_region("target", 64 * kKiB).memory;
-  const Bytes source = fabric->create_region("source", 1000).memory;
+  const Bytes target = fabric->create_region("target", 64 * kKiB, Access::kGrantable).memory;
+  const Bytes source = fabric->create_region("source", 1000, Access::kLocal).memory;
   std::memset(source.data(), 0x33, source.size());
   post(*fabric, OpKind::kGrant, 1, [&](Op& op) { op.local = target; });
   const RemoteKey mine = wait_for(*fabric, EventKind::kGranted).key;
@@ -387,7 +387,7 @@ TEST_P(RealFabrics, AKilledProcessIsNoticedAndLeavesItsMemory) {
   EXPECT_EQ(std::memcmp(at_revoked.data(), target.data(), target.size()), 0);
   if (GetParam() == Kind::kTcp) return;
   const auto next = maker.make(1);
-  EXPECT_EQ(next->create_region("replica", 64 * kKiB).memory[5000], std::byte{0});
+  EXPECT_EQ(next->create_region("replica", 64 * kKiB, Access::kGrantable).memory[5000], std::byte{0});
   post(*fabric, OpKind::kConnect, 1, [](Op& op) { op.peer = NodeId{1}; });
   EXPECT_EQ(wait_for(*next, EventKind::kConnected).peer, NodeId{0});
 }
@@ -411,9 +411,11 @@ TEST(ShmFabric, StartUpErrorsNameCauseAndRemedy) {
   options.run_directory = "/proc/none";
   options.node = NodeId{0};
   EXPECT_NE(error_of([&] { make_shm_fabric(options); }).find("/proc/none"), std::string::npos);
-  EXPECT_NE(error_of([&] { fabric->create_region("huge", std::size_t{1} << 50); }).find("make room there"),
+  EXPECT_NE(error_of([&] {
+              fabric->create_region("huge", std::size_t{1} << 50, Access::kGrantable);
+            }).find("make room there"),
             std::string::npos);
-  EXPECT_EQ(fabric->create_region("small", 10).memory.size(), 10u);
+  EXPECT_EQ(fabric->create_region("small", 10, Access::kGrantable).memory.size(), 10u);
 }
 
 TEST(TcpFabric, StartUpErrorsNameCauseAndRemedy) {

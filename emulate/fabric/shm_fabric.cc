@@ -81,7 +81,11 @@ std::string ShmFabric::link_path(std::uint16_t from, std::uint64_t serial) const
   return fmt::format("{}/link-{}-{}", directory_, from, serial);
 }
 
-Region ShmFabric::create_region(std::string_view name, std::size_t bytes) {
+Region ShmFabric::create_region(std::string_view name, std::size_t bytes, Access access) {
+  if (access == Access::kLocal) {
+    private_.emplace_back(name, bytes);
+    return {static_cast<std::uint32_t>(shm::kMaxRegions + private_.size() - 1), private_.back().memory()};
+  }
   const std::string file_name = fmt::format("node-{}.{}", index(node_), name);
   if (regions_.size() == shm::kMaxRegions || file_name.size() >= shm::kRegionName) {
     throw std::runtime_error(
@@ -429,7 +433,7 @@ void ShmFabric::grant(const Op& op) {
     local_.push(event);
     return;
   }
-  SLIP_CHECK(false, "node {} grants memory that is not in a region of its own", index(node_));
+  SLIP_CHECK(false, "node {} grants memory that is not in a grantable region of its own", index(node_));
 }
 
 void ShmFabric::withdraw(const Op& op) {

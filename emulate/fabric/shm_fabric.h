@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/ring.h"
+#include "emulate/fabric/anonymous_memory.h"
 #include "emulate/fabric/real_fabric.h"
 #include "emulate/fabric/shared_file.h"
 #include "emulate/fabric/shm_channel.h"
@@ -24,7 +25,7 @@ class ShmFabric final : public RealFabric {
   explicit ShmFabric(const ShmOptions& options);
   ~ShmFabric() override;
 
-  Region create_region(std::string_view name, std::size_t bytes) override;
+  Region create_region(std::string_view name, std::size_t bytes, Access access) override;
   void post(std::span<const Op> ops) override;
   std::size_t poll(std::span<Event> events) override;
 
@@ -37,7 +38,7 @@ class ShmFabric final : public RealFabric {
  private:
   using ChannelPtr = std::shared_ptr<ShmChannel>;
   struct LocalRegion {
-    std::shared_ptr<SharedFile> file;
+    std::shared_ptr<SharedFile> file;  // its number is its place in Control::regions
     Bytes memory;
   };
   // A connect that the peer has not been told of.
@@ -105,7 +106,8 @@ class ShmFabric final : public RealFabric {
   FileDescriptor owner_lock_;
   FileDescriptor wake_;
   shm::Control* control_ = nullptr;
-  std::vector<LocalRegion> regions_;
+  std::vector<LocalRegion> regions_;      // grantable
+  std::vector<AnonymousMemory> private_;  // local: no file, no peer ever maps it
 
   std::vector<std::shared_ptr<ShmPeer>> peers_;
   std::vector<ChannelPtr> near_;  // by number: picked by the node,

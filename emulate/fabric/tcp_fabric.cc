@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -57,31 +56,20 @@ TcpFabric::TcpFabric(const TcpOptions& options) : options_(options), listener_(o
   }
 }
 
-TcpFabric::~TcpFabric() {
-  for (const LocalRegion& region : regions_) {
-    if (region.file == nullptr) ::munmap(region.memory.data(), std::max<std::size_t>(region.memory.size(), 1));
-  }
-}
-
-Region TcpFabric::create_region(std::string_view name, std::size_t bytes) {
-  const std::size_t size = std::max<std::size_t>(bytes, 1);
+Region TcpFabric::create_region(std::string_view name, std::size_t bytes, Access access) {
   LocalRegion region;
-  if (!options_.region_directory.empty()) {
-    region.file =
-        SharedFile::create(fmt::format("{}/node-{}.{}", options_.region_directory, index(options_.node), name), size);
+  region.access = access;
+  if (access == Access::kGrantable && !options_.region_directory.empty()) {
+    const std::string file = fmt::format("{}/node-{}.{}", options_.region_directory, index(options_.node), name);
+    region.file = SharedFile::create(file, std::max<std::size_t>(bytes, 1));
     region.file->close_descriptor();
     region.memory = region.file->memory().first(bytes);
   } else {
-    void* const memory =
-        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (memory == MAP_FAILED) {
-      throw std::runtime_error(fmt::format("cannot get {} bytes of memory for {}: {}; make logs and buffers smaller",
-                                           bytes, name, std::strerror(errno)));
-    }
-    region.memory = {static_cast<std::byte*>(memory), bytes};
+    region.anonymous.emplace(name, bytes);
+    region.memory = region.anonymous->memory();
   }
-  regions_.push_back(region);
-  return {static_cast<std::uint32_t>(regions_.size() - 1), region.memory};
+  regions_.push_back(std::move(region));
+  return {static_cast<std::uint32_t>(regions_.size() - 1), regions_.back().memory};
 }
 
 // --- channels ---
@@ -313,9 +301,10 @@ void TcpFabric::grant(const Op& op) {
   TcpChannel* const channel = find(op.channel);
   if (channel == nullptr) return;
   const bool ours = std::any_of(regions_.begin(), regions_.end(), [&](const LocalRegion& r) {
-    return op.local.data() >= r.memory.data() && op.local.data() + op.local.size() <= r.memory.data() + r.memory.size();
+    return r.access == Access::kGrantable && op.local.data() >= r.memory.data() &&
+           op.local.data() + op.local.size() <= r.memory.data() + r.memory.size();
   });
-  SLIP_CHECK(ours, "node {} grants memory that is not in a region of its own", index(options_.node));
+  SLIP_CHECK(ours, "node {} grants memory that is not in a grantable region of its own", index(options_.node));
   std::size_t place = channel->grants.size();
   if (channel->free_grants.empty()) {
     SLIP_CHECK(place <= kSlotMask, "more than {} grants on channel {}", kSlotMask, channel->number);

@@ -7,12 +7,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <sys/epoll.h>
 
 #include "core/base/ring.h"
+#include "emulate/fabric/anonymous_memory.h"
 #include "emulate/fabric/real_fabric.h"
 #include "emulate/fabric/shared_file.h"
 #include "emulate/fabric/tcp_channel.h"
@@ -22,9 +24,8 @@ namespace slipstream::emulate {
 class TcpFabric final : public RealFabric {
  public:
   explicit TcpFabric(const TcpOptions& options);
-  ~TcpFabric() override;
 
-  Region create_region(std::string_view name, std::size_t bytes) override;
+  Region create_region(std::string_view name, std::size_t bytes, Access access) override;
   void post(std::span<const Op> ops) override;
   std::size_t poll(std::span<Event> events) override;
 
@@ -95,8 +96,10 @@ class TcpFabric final : public RealFabric {
   FileDescriptor epoll_;
   FileDescriptor listener_;
   struct LocalRegion {
-    std::shared_ptr<SharedFile> file;  // nullptr: anonymous memory
+    std::shared_ptr<SharedFile> file;          // one of the two
+    std::optional<AnonymousMemory> anonymous;  //   holds the memory
     Bytes memory;
+    Access access = Access::kLocal;
   };
   std::vector<LocalRegion> regions_;
 

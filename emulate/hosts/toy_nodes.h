@@ -70,7 +70,7 @@ class ToyNode : public Node {
 class ToyPlayer final : public ToyNode {
  public:
   ToyPlayer(const ToyOptions& options, NodeId id, Fabric& fabric)
-      : options_(options), id_(id), memory_(fabric.create_region("replica", kToyBytes)) {}
+      : options_(options), id_(id), memory_(fabric.create_region("replica", kToyBytes, Access::kGrantable)) {}
   std::string describe() const override { return fmt::format("player {} in round {}", index(id_), round_); }
 
  private:
@@ -108,7 +108,7 @@ class ToyReferee final : public ToyNode {
  public:
   ToyReferee(const ToyOptions& options, Fabric& fabric)
       : options_(options),
-        source_(fabric.create_region("source", kToyBytes * options.players)),
+        source_(fabric.create_region("source", kToyBytes * options.players, Access::kLocal)),
         sides_(options.players) {
     deadline_ = 0;
   }

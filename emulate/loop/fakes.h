@@ -72,7 +72,7 @@ class FakeFabric final : public RealFabric {
   std::vector<Op> posted;
   int polls = 0;
 
-  Region create_region(std::string_view, std::size_t) override { return {}; }
+  Region create_region(std::string_view, std::size_t, Access) override { return {}; }
   void post(std::span<const Op> ops) override { posted.insert(posted.end(), ops.begin(), ops.end()); }
   std::size_t poll(std::span<Event> events) override {
     ++polls;

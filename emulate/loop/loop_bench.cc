@@ -11,7 +11,7 @@ class Trickle final : public RealFabric {
  public:
   std::int64_t left = 0;
 
-  Region create_region(std::string_view, std::size_t) override { return {}; }
+  Region create_region(std::string_view, std::size_t, Access) override { return {}; }
   void post(std::span<const Op>) override {}
   std::size_t poll(std::span<Event> events) override {
     if (left == 0) return 0;
