@@ -24,49 +24,55 @@ constexpr std::uint32_t step_bits(std::uint32_t crc, int bits) {
 }
 
 #ifdef __SSE4_2__
-// Advances a register over kStream zero bytes: four tables of 256, one for each byte of the register.
-constexpr std::size_t kStream = 512;
-using ShiftTable = std::array<std::array<std::uint32_t, 256>, 4>;
+// Advances a register over `kBytes` zero bytes: four tables of 256, one for each byte of the register.
+template <std::size_t kBytes>
+struct Shift {
+  std::array<std::array<std::uint32_t, 256>, 4> table{};
 
-ShiftTable make_shift_table() {
-  // The operator is linear: tabulate it for single bits, then combine.
-  std::array<std::uint32_t, 32> column{};
-  for (std::size_t bit = 0; bit < 32; ++bit) column[bit] = step_bits(1u << bit, static_cast<int>(8 * kStream));
-  ShiftTable table{};
-  for (std::size_t byte = 0; byte < 4; ++byte) {
-    for (std::uint32_t value = 0; value < 256; ++value) {
-      std::uint32_t sum = 0;
-      for (std::size_t bit = 0; bit < 8; ++bit) {
-        if ((value >> bit & 1) != 0) sum ^= column[8 * byte + bit];
+  Shift() {
+    // The operator is linear: tabulate it for single bits, then combine.
+    std::array<std::uint32_t, 32> column{};
+    for (std::size_t bit = 0; bit < 32; ++bit) column[bit] = step_bits(1u << bit, static_cast<int>(8 * kBytes));
+    for (std::size_t byte = 0; byte < 4; ++byte) {
+      for (std::uint32_t value = 0; value < 256; ++value) {
+        std::uint32_t sum = 0;
+        for (std::size_t bit = 0; bit < 8; ++bit) {
+          if ((value >> bit & 1) != 0) sum ^= column[8 * byte + bit];
+        }
+        table[byte][value] = sum;
       }
-      table[byte][value] = sum;
     }
   }
-  return table;
-}
+  std::uint32_t operator()(std::uint32_t crc) const {
+    return table[0][crc & 0xff] ^ table[1][crc >> 8 & 0xff] ^ table[2][crc >> 16 & 0xff] ^ table[3][crc >> 24];
+  }
+};
 
-const ShiftTable kShift = make_shift_table();
-
-std::uint32_t shift(std::uint32_t crc) {
-  return kShift[0][crc & 0xff] ^ kShift[1][crc >> 8 & 0xff] ^ kShift[2][crc >> 16 & 0xff] ^ kShift[3][crc >> 24];
+// Three independent streams hide the instruction's latency of three cycles. Takes as many blocks of three streams of
+// `kBytes` as there are.
+template <std::size_t kBytes>
+void take_blocks(std::uint64_t& crc, const std::byte*& at, std::size_t& size) {
+  static const Shift<kBytes> shift;
+  while (size >= 3 * kBytes) {
+    std::uint64_t b = 0;
+    std::uint64_t c = 0;
+    for (std::size_t i = 0; i < kBytes; i += 8) {
+      crc = _mm_crc32_u64(crc, load64(at + i));
+      b = _mm_crc32_u64(b, load64(at + kBytes + i));
+      c = _mm_crc32_u64(c, load64(at + 2 * kBytes + i));
+    }
+    crc = shift(static_cast<std::uint32_t>(crc)) ^ b;
+    crc = shift(static_cast<std::uint32_t>(crc)) ^ c;
+    at += 3 * kBytes;
+    size -= 3 * kBytes;
+  }
 }
 
 std::uint32_t crc_hardware(std::uint32_t seed, const std::byte* at, std::size_t size) {
   std::uint64_t crc = seed;
-  // Three independent streams hide the instruction's latency of three cycles.
-  while (size >= 3 * kStream) {
-    std::uint64_t b = 0;
-    std::uint64_t c = 0;
-    for (std::size_t i = 0; i < kStream; i += 8) {
-      crc = _mm_crc32_u64(crc, load64(at + i));
-      b = _mm_crc32_u64(b, load64(at + kStream + i));
-      c = _mm_crc32_u64(c, load64(at + 2 * kStream + i));
-    }
-    crc = shift(static_cast<std::uint32_t>(crc)) ^ b;
-    crc = shift(static_cast<std::uint32_t>(crc)) ^ c;
-    at += 3 * kStream;
-    size -= 3 * kStream;
-  }
+  // Long streams where combining them should cost nothing, short ones for what is left.
+  if (size >= 3 * 512) take_blocks<512>(crc, at, size);
+  if (size >= 3 * 64) take_blocks<64>(crc, at, size);
   for (; size >= 8; at += 8, size -= 8) crc = _mm_crc32_u64(crc, load64(at));
   auto low = static_cast<std::uint32_t>(crc);
   for (; size > 0; ++at, --size) low = _mm_crc32_u8(low, static_cast<unsigned char>(*at));
