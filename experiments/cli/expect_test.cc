@@ -133,6 +133,19 @@ TEST(Summary, FiguresAreShortAndAligned) {
   EXPECT_EQ(aligned({{"a", "ops"}, {"–x", "12"}, {"yyy", "3"}}), "a    ops\n–x    12\nyyy    3\n");
 }
 
+TEST(Summary, RunsThatSayNothingAreToldApart) {
+  std::vector<PointSummary> list = {points()[0]};
+  list[0].metrics["completed_ops"] = {10, 5, 20};
+  list[0].metrics["failed_ops"] = {0, 0, 0};
+  EXPECT_EQ(remarks(list), "");
+  // Given a repeat without a completed operation, and one with errors
+  list[0].metrics["completed_ops"].low = 0;
+  list[0].metrics["failed_ops"].high = 3;
+  // Expect both told
+  EXPECT_NE(remarks(list).find("completed no operation"), std::string::npos);
+  EXPECT_NE(remarks(list).find("3 operations were answered with an error"), std::string::npos);
+}
+
 TEST(Summary, LongTextIsBrokenBetweenWords) {
   EXPECT_EQ(wrapped("a bb ccc", 2, 7), "a bb\n  ccc");
   EXPECT_EQ(wrapped("incomprehensibilities", 2, 7), "incomprehensibilities");

@@ -257,6 +257,12 @@ std::vector<std::string> violations(const std::vector<PointSummary>& summaries) 
 std::string remarks(const std::vector<PointSummary>& summaries) {
   std::string text;
   for (const PointSummary& point : summaries) {
+    const auto completed = point.metrics.find("completed_ops");
+    if (completed != point.metrics.end() && completed->second.low == 0) {
+      text +=
+          fmt::format("Note: a run completed no operation in its measured time, so its figures say nothing, at {}\n",
+                      label_of(point));
+    }
     const auto failed = point.metrics.find("failed_ops");
     if (failed == point.metrics.end() || failed->second.high == 0) continue;
     text += fmt::format("Note: {:.0f} operations were answered with an error at {}\n", failed->second.high,

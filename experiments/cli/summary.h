@@ -33,7 +33,8 @@ std::string claims_text(const std::vector<CheckedClaim>& claims);
 // Violations of safety, in words; empty: none.
 std::vector<std::string> violations(const std::vector<PointSummary>& summaries);
 
-// What is no violation but should be known: operations answered with an error. A line each.
+// What is no violation but should be known: runs that completed nothing, operations answered with an error. A line
+// each.
 std::string remarks(const std::vector<PointSummary>& summaries);
 
 // For --json and expect.json.
