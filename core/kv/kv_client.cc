@@ -75,12 +75,10 @@ std::uint32_t KvClient::new_part(std::uint32_t operation, std::uint16_t server) 
 }
 
 void KvClient::add_item(Part& part, std::uint32_t at, const KvItemHeader& header, ConstBytes key, ConstBytes value) {
-  const std::size_t offset = part.request.size();
-  part.request.resize(offset + sizeof(header) + key.size() + value.size());
-  std::byte* const to = part.request.data() + offset;
-  std::memcpy(to, &header, sizeof(header));
-  std::memcpy(to + sizeof(header), key.data(), key.size());
-  if (!value.empty()) std::memcpy(to + sizeof(header) + key.size(), value.data(), value.size());
+  const auto raw = std::as_bytes(std::span(&header, 1));
+  part.request.insert(part.request.end(), raw.begin(), raw.end());
+  part.request.insert(part.request.end(), key.begin(), key.end());
+  part.request.insert(part.request.end(), value.begin(), value.end());
   part.item_index.push_back(at);
 }
 

@@ -1,8 +1,8 @@
 // Which server holds which part of a table: tablets are ranges of the key hash.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/base/check.h"
@@ -32,17 +32,24 @@ class TabletMap {
 
   // kNoNode: no tablet holds the hash.
   NodeId server_of(std::uint64_t table, KeyHash hash) const {
-    const auto after = std::upper_bound(tablets_.begin(), tablets_.end(), hash, [table](KeyHash h, const Tablet& t) {
-      return table < t.table || (table == t.table && h < t.first);
-    });
-    if (after == tablets_.begin()) return kNoNode;
-    const Tablet& tablet = *(after - 1);
-    return tablet.table == table && hash <= tablet.last ? tablet.server : kNoNode;
+    if (tablets_.empty()) return kNoNode;
+    // Keys are spread evenly, so a branch here would be mispredicted half the time: the steps are sums instead.
+    const Tablet* at = tablets_.data();
+    for (std::size_t left = tablets_.size(); left > 1;) {
+      const std::size_t half = left / 2;
+      at += half * static_cast<std::size_t>(starts_before(at[half], table, hash));
+      left -= half;
+    }
+    return at->table == table && at->first <= hash && hash <= at->last ? at->server : kNoNode;
   }
   const std::vector<Tablet>& tablets() const { return tablets_; }
   bool empty() const { return tablets_.empty(); }
 
  private:
+  static bool starts_before(const Tablet& tablet, std::uint64_t table, KeyHash hash) {
+    return (tablet.table < table) | ((tablet.table == table) & (tablet.first <= hash));
+  }
+
   std::vector<Tablet> tablets_;
 };
 
