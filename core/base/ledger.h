@@ -15,13 +15,13 @@ enum class Work : std::uint8_t {
   // Transport: done by the core that drives the NIC.
   kMessageIn,         // a message taken from the fabric
   kMessageOut,        // a message handed to the fabric
-  kControlMessageIn,  // the same for open, close, free and membership, counted apart
+  kControlMessageIn,  // the same for open, close and membership, counted apart
   kControlMessageOut,
   kPostWrite,   // a one-sided write or read posted
   kCompletion,  // an acknowledgement taken from the fabric
   // Computation.
-  kTurn,           // a turn in which the role handled at least one data event
-  kControlTurn,    // a turn in which it handled control events only
+  kTurn,           // a turn in which the role handled at least one event (backup: one that is not control)
+  kControlTurn,    // backup: a turn in which it handled control events only
   kRequest,        // a request decoded, routed, answered: a client's, or a primary's write at a backup
   kHashProbe,      // a look-up in the hash index, with the entry it leads to
   kLogAppend,      // room taken in the log and filled (its bytes are in kCopyBytes); once per mutation

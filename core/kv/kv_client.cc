@@ -25,7 +25,7 @@ KvClient::KvClient(const KvClientOptions& options, Channel first_channel)
 void KvClient::set_tablets(TabletMap tablets, TimeNs now, Outbox& out) {
   tablets_ = std::move(tablets);
   needs_tablets_ = false;
-  tablets_changed_ = true;
+  route_now_ = true;
   for (const Tablet& tablet : tablets_.tablets()) {
     const auto known = [&tablet](const Server& s) { return s.node == tablet.server; };
     if (std::none_of(servers_.begin(), servers_.end(), known)) {
@@ -162,19 +162,20 @@ bool KvClient::on_answer(Channel channel, const RpcMessage& message, TimeNs now,
   Operation& operation = operations_[part.operation];
   ConstBytes rest = message.body;
   std::size_t item_at = sizeof(RpcHeader) + sizeof(KvRequest);
+  const bool completes = operation.missing == part.item_index.size() && !asks_again(message.body);
   for (const std::uint32_t at : part.item_index) {
     KvItemAnswer answer;
     SLIP_CHECK(read_body(rest, answer) && rest.size() >= sizeof(answer) + answer.value_bytes);
     KvItemHeader item;
     std::memcpy(&item, part.request.data() + item_at, sizeof(item));
     const std::size_t item_bytes = sizeof(item) + item.key_bytes + item.value_bytes;
-    if (answer.status == Status::kWrongServer) {
+    if (answer.status == Status::kWrongServer || answer.status == Status::kNoRoom) {
       const std::byte* const from = part.request.data() + item_at;
       to_route_.push_back({part.operation, at, {from, from + item_bytes}});
-      needs_tablets_ = true;
+      (answer.status == Status::kNoRoom ? route_now_ : needs_tablets_) = true;
     } else {
       if (is_mutation(item.kind)) answered(item.sequence);
-      take_item(operation, at, answer, rest.subspan(sizeof(answer), answer.value_bytes));
+      take_item(operation, at, answer, rest.subspan(sizeof(answer), answer.value_bytes), !completes);
       --operation.missing;
     }
     item_at += item_bytes;
@@ -193,9 +194,19 @@ bool KvClient::on_answer(Channel channel, const RpcMessage& message, TimeNs now,
   return true;
 }
 
-void KvClient::take_item(Operation& operation, std::uint32_t at, const KvItemAnswer& answer, ConstBytes value) {
+bool KvClient::asks_again(ConstBytes answers) {
+  KvItemAnswer answer;
+  for (; read_body(answers, answer); answers = answers.subspan(sizeof(answer) + answer.value_bytes)) {
+    if (answer.status == Status::kWrongServer || answer.status == Status::kNoRoom) return true;
+    if (answers.size() < sizeof(answer) + answer.value_bytes) break;
+  }
+  return false;
+}
+
+void KvClient::take_item(Operation& operation, std::uint32_t at, const KvItemAnswer& answer, ConstBytes value,
+                         bool keep) {
   // The view lasts until the next poll: enough for an operation that this answer completes.
-  if (!value.empty() && operation.parts > 1) {
+  if (!value.empty() && keep) {
     if (operation.values.size() < operation.items) operation.values.resize(operation.items);
     operation.values[at].assign(value.begin(), value.end());
     value = operation.values[at];
@@ -209,8 +220,8 @@ void KvClient::answered(std::uint64_t sequence) {
 }
 
 void KvClient::advance(TimeNs now, Outbox& out) {
-  if (tablets_changed_) {
-    tablets_changed_ = false;
+  if (route_now_ && !needs_tablets_) {
+    route_now_ = false;
     // Items keep their sequence: one that was executed after all answers with its first result.
     for (const Wrong& wrong : to_route_) {
       KvItemHeader item;
@@ -240,7 +251,7 @@ void KvClient::advance(TimeNs now, Outbox& out) {
     if (!part.used) continue;
     waiting = true;
     if (part.sent_ns + options_.timeout_ns > now) continue;
-    ++retries_;
+    if (servers_[part.server].up) ++retries_;
     send(part, now, out);
   }
   if (waiting) check_at(now + options_.timeout_ns / 2);

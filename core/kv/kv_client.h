@@ -101,7 +101,10 @@ class KvClient {
   std::uint32_t new_part(std::uint32_t operation, std::uint16_t server);
   void add_item(Part& part, std::uint32_t at, const KvItemHeader& header, ConstBytes key, ConstBytes value);
   void send(Part& part, TimeNs now, Outbox& out);
-  void take_item(Operation& operation, std::uint32_t at, const KvItemAnswer& answer, ConstBytes value);
+  // Whether any item has to be asked for again.
+  static bool asks_again(ConstBytes answers);
+  // `keep`: the value must outlive this answer.
+  void take_item(Operation& operation, std::uint32_t at, const KvItemAnswer& answer, ConstBytes value, bool keep);
   void answered(std::uint64_t sequence);
   std::uint16_t server_of(std::uint64_t table, KeyHash hash) const;
   void check_at(TimeNs at) { next_check_ = at < next_check_ ? at : next_check_; }
@@ -112,7 +115,7 @@ class KvClient {
   std::vector<Server> servers_;
   std::vector<std::uint16_t> place_of_;  // in servers_, by node
   bool needs_tablets_ = false;
-  bool tablets_changed_ = false;
+  bool route_now_ = false;  // to_route_ can be sent
 
   std::vector<Operation> operations_;
   std::vector<std::uint32_t> free_operations_;
@@ -123,7 +126,7 @@ class KvClient {
     std::uint32_t at = 0;
     std::vector<std::byte> item;  // header, key, value
   };
-  std::vector<Wrong> to_route_;  // waiting for a better map
+  std::vector<Wrong> to_route_;  // met a wrong server, or an answer without room
 
   std::uint64_t next_sequence_ = 1;
   std::uint64_t acked_below_ = 1;

@@ -98,6 +98,12 @@ TEST(KvStore, ARepeatAnswersTheSameAndDoesNothing) {
   EXPECT_EQ(f.log.appended_position(), position);
 }
 
+TEST(KvStore, ASequenceBeyondTheWindowIsRefused) {
+  StoreFixture f;
+  EXPECT_EQ(f.run(KvKind::kWrite, "a", "x", kAnyVersion, kMutationWindow).status, Status::kOk);
+  EXPECT_EQ(f.run(KvKind::kWrite, "a", "x", kAnyVersion, kMutationWindow + 1).status, Status::kBadRequest);
+}
+
 TEST(KvStore, AgreesWithAModelOverManyKeysAndGrowth) {
   StoreFixture f;
   Rng rng(1, "store-model");
@@ -328,6 +334,30 @@ TEST(KvClient, AWrongServerIsCorrectedByTheMap) {
   }
 }
 
+TEST(KvClient, AnAnswerThatIsTooLongComesInPieces) {
+  Lossy net(9, 5, 5);
+  // given 60 objects of 50 KB, three times what an answer can hold
+  std::vector<std::string> keys;
+  std::vector<std::string> values;
+  for (int i = 0; i < 60; ++i) {
+    keys.push_back("large" + std::to_string(i));
+    values.emplace_back(50000, static_cast<char>('a' + i % 26));
+    const KvItem write{KvKind::kWrite, kTable, bytes_of(keys.back()), bytes_of(values.back()), kAnyVersion};
+    net.submit(1, std::span(&write, 1));
+    while (!net.step()) {
+    }
+    ASSERT_EQ(net.client().results()[0].status, Status::kOk);
+  }
+  std::vector<KvItem> items;
+  for (const std::string& key : keys) items.push_back({KvKind::kRead, kTable, bytes_of(key), {}, kAnyVersion});
+  net.submit(2, items);
+  while (!net.step()) {
+  }
+  // expect all values all the same, each with its item
+  ASSERT_EQ(net.client().results().size(), keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) EXPECT_EQ(text_of(net.client().results()[i].value), values[i]) << i;
+}
+
 TEST(Master, MalformedRequestsAreRefusedWhole) {
   ReplicationOptions replication;
   replication.policy = Policy::kNone;
@@ -335,6 +365,7 @@ TEST(Master, MalformedRequestsAreRefusedWhole) {
   Master master({64 * kKiB, memory.size()}, replication, NodeId{1}, 1, Region{0, memory}, 2);
   master.store().set_tablets(TabletMap({{kTable, 0, ~std::uint64_t{0}, NodeId{1}}}));
   Rng rng(3, "garbage");
+  int refused = 0;
   for (int round = 0; round < 3000; ++round) {
     // given a request of random bytes, or one that promises more than it holds
     std::vector<std::byte> bytes(sizeof(RpcHeader) + rng.below(120));
@@ -344,9 +375,15 @@ TEST(Master, MalformedRequestsAreRefusedWhole) {
     Outbox out;
     master.execute(std::span(&request, 1), out);
     master.advance(0, out);
-    // expect one answer at the most, and never a crash
+    // expect one answer at the most, never a crash, and nothing done where the request is refused
     EXPECT_LE(out.ops().size(), 1u);
+    RpcMessage answer;
+    if (!out.ops().empty() && parse(out.ops()[0].head, answer) && answer.header.status == Status::kBadRequest) {
+      ++refused;
+      EXPECT_EQ(out.ledger().get(out.role(), Work::kMutation) + out.ledger().get(out.role(), Work::kRead), 0u);
+    }
   }
+  EXPECT_GT(refused, 500);
 }
 
 TEST(HashIndex, FindsWhatItHoldsThroughGrowthAndCollisions) {

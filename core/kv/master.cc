@@ -32,42 +32,58 @@ void Master::execute(std::span<Request> requests, Outbox& out) {
   for (const Request& request : requests) execute_one(request, out);
 }
 
+bool Master::well_formed(ConstBytes body) const {
+  KvRequest kv;
+  if (!read_body(body, kv) || kv.items > kMaxItems) return false;
+  ConstBytes rest = body.subspan(sizeof(KvRequest));
+  for (std::uint32_t i = 0; i < kv.items; ++i) {
+    KvItemHeader item;
+    ConstBytes key;
+    ConstBytes value;
+    if (!next_item(rest, item, key, value) || item.kind > KvKind::kIncrement) return false;
+    // Its entries must fit into one append, and a value that can be written into an answer.
+    if (key.size() + value.size() + 256 > log_.max_append_bytes()) return false;
+    if (is_mutation(item.kind) && item.sequence == 0) return false;
+  }
+  return true;
+}
+
 void Master::execute_one(const Request& request, Outbox& out) {
   out.work(Work::kRequest);
   RpcHeader header = request.message.header;
   header.is_answer = 1;
   header.status = Status::kOk;
   answer_.resize(sizeof(RpcHeader));
-  KvRequest kv;
-  ConstBytes rest = request.message.body;
-  bool wellformed = read_body(rest, kv) && kv.items <= kMaxItems;
   bool durable = true;
   bool drop = false;
-  if (wellformed) {
-    rest = rest.subspan(sizeof(KvRequest));
-    for (std::uint32_t i = 0; i < kv.items && wellformed; ++i) {
+  if (well_formed(request.message.body)) {
+    KvRequest kv;
+    read_body(request.message.body, kv);
+    ConstBytes rest = request.message.body.subspan(sizeof(KvRequest));
+    for (std::uint32_t i = 0; i < kv.items; ++i) {
       KvItemHeader item;
       ConstBytes key;
       ConstBytes value;
-      // The largest entries of an item must fit into one append.
-      wellformed = next_item(rest, item, key, value) && item.kind <= KvKind::kIncrement &&
-                   key.size() + value.size() + 256 <= log_.max_append_bytes() &&
-                   (!is_mutation(item.kind) || item.sequence != 0);
-      if (!wellformed) break;
+      next_item(rest, item, key, value);
       const KeyHash hash = i == 0 ? request.first_hash : key_hash(item.table, key);
-      const ItemResult result = store_.execute(kv.client, kv.acked_below, item, key, value, hash, out);
+      ItemResult result = store_.execute(kv.client, kv.acked_below, item, key, value, hash, out);
       log_full_ = log_full_ || result.status == Status::kLogFull;
       drop = drop || result.drop;
       durable = durable && rests_on_durable(item, result);
+      // The answers of the items behind this one, which may all be mutations, must fit, too.
+      const std::size_t behind = (kv.items - i) * (sizeof(KvItemAnswer) + sizeof(std::uint64_t));
+      if (!is_mutation(item.kind) && answer_.size() + result.value.size() + behind > kMaxMessage) {
+        result = ItemResult{};
+        result.status = Status::kNoRoom;
+      }
       append_answer(result);
     }
+  } else {
+    header.status = Status::kBadRequest;
   }
   if (drop) return;  // the client had the answer already: it waits for none
-  if (!wellformed) {
-    header.status = Status::kBadRequest;
-    answer_.resize(sizeof(RpcHeader));
-  }
   std::memcpy(answer_.data(), &header, sizeof(header));
+  out.work(Work::kCopyBytes, 2 * answer_.size());  // into the answer, and from there into the message
   if (durable) {
     std::memcpy(out.send(request.channel, answer_.size(), request.tag), answer_.data(), answer_.size());
     return;

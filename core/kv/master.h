@@ -51,6 +51,8 @@ class Master {
     Channel channel = 0;
   };
 
+  // Whether all items are there and can be executed: a request is refused whole.
+  bool well_formed(ConstBytes body) const;
   void execute_one(const Request& request, Outbox& out);
   bool rests_on_durable(const KvItemHeader& item, const ItemResult& result) const;
   void append_answer(const ItemResult& result);

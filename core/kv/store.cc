@@ -66,6 +66,7 @@ ItemResult KvStore::execute(std::uint32_t client, std::uint64_t acked_below, con
       result.status = Status::kStale;
       result.drop = true;
       return result;
+    case CompletionTable::Verdict::kTooFar: result.status = Status::kBadRequest; return result;
     case CompletionTable::Verdict::kRepeat:
       result.status = earlier.status;
       result.version = earlier.version;

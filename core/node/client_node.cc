@@ -68,7 +68,7 @@ void ClientNode::on_message(TimeNs now, const Event& event, Outbox& out) {
   RpcMessage message;
   if (!parse(event.bytes, message) || message.header.is_answer == 0) return;
   if (coordinator_.owns(event.channel)) return on_coordinator_answer(now, message, out);
-  if (kv_.owns(event.channel) && kv_.on_answer(event.channel, message, now, out)) on_completed(now, out);
+  if (kv_.owns(event.channel) && kv_.on_answer(event.channel, message, now, out)) on_completed(now);
   if (kv_.needs_tablets()) coordinator_.enlist(out);
 }
 
@@ -86,7 +86,7 @@ void ClientNode::on_coordinator_answer(TimeNs now, const RpcMessage& message, Ou
   }
 }
 
-void ClientNode::on_completed(TimeNs now, Outbox& out) {
+void ClientNode::on_completed(TimeNs now) {
   if (kv_.cookie() == kLoadCookie) {
     for (const KvResult& result : kv_.results()) {
       if (result.status != Status::kOk) trouble_ = fmt::format("loading failed: {}", name(result.status));
@@ -102,7 +102,7 @@ void ClientNode::on_completed(TimeNs now, Outbox& out) {
   if (was_read) check(slot.operation, result);
   if (slot.operation.type == OperationType::kReadModifyWrite && !slot.modifying && result.status == Status::kOk) {
     slot.modifying = true;
-    issue(s, now, out);
+    parked_.push_back(s);  // offer() goes on with it when there is room for a mutation
     return;
   }
   free_slots_.push_back(s);
@@ -125,12 +125,13 @@ void ClientNode::advance(TimeNs now, Outbox& out) {
   if (phase_ == Phase::kWarmup && now >= window_start_ns_) {
     phase_ = Phase::kWindow;
     stats_.window_start_ns = now;
+    retries_before_ = kv_.retries();
     out.mark(Mark::kWindowStart);
   }
   if (phase_ == Phase::kWindow && now >= window_end_ns_) {
     phase_ = Phase::kDraining;
     stats_.window_end_ns = now;
-    stats_.retries = kv_.retries();
+    stats_.retries = kv_.retries() - retries_before_;
     out.mark(Mark::kWindowEnd);
   }
   if (phase_ >= Phase::kWarmup && phase_ <= Phase::kDraining) offer(now, out);
@@ -164,6 +165,7 @@ void ClientNode::load(TimeNs now, Outbox& out) {
 
 void ClientNode::offer(TimeNs now, Outbox& out) {
   const bool open_loop = options_.workload.arrivals != Arrivals::kClosed;
+  for (; !parked_.empty() && kv_.can_submit(); parked_.pop_back()) issue(parked_.back(), now, out);
   while (!free_slots_.empty() && kv_.can_submit()) {
     TimeNs start = now;
     if (open_loop) {
@@ -204,7 +206,7 @@ TimeNs ClientNode::deadline() const {
   if (phase_ == Phase::kWarmup) at = std::min(at, window_start_ns_);
   if (phase_ == Phase::kWindow) at = std::min(at, window_end_ns_);
   const bool waits_for_arrival = options_.workload.arrivals != Arrivals::kClosed && phase_ >= Phase::kWarmup &&
-                                 phase_ <= Phase::kDraining && !free_slots_.empty() &&
+                                 phase_ <= Phase::kDraining && !free_slots_.empty() && kv_.can_submit() &&
                                  arrivals_.next() < window_end_ns_;
   return waits_for_arrival ? std::min(at, arrivals_.next()) : at;
 }

@@ -41,7 +41,7 @@ class ClientNode final : public Node {
 
   void on_message(TimeNs now, const Event& event, Outbox& out);
   void on_coordinator_answer(TimeNs now, const RpcMessage& message, Outbox& out);
-  void on_completed(TimeNs now, Outbox& out);
+  void on_completed(TimeNs now);
   void check(const Operation& operation, const KvResult& result);
   void advance(TimeNs now, Outbox& out);
   void load(TimeNs now, Outbox& out);
@@ -61,9 +61,11 @@ class ClientNode final : public Node {
   TimeNs window_end_ns_ = kNever;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
-  std::uint64_t versions_ = 0;  // of the values that we write
+  std::vector<std::uint32_t> parked_;  // read, and waiting to be modified
+  std::uint64_t versions_ = 0;         // of the values that we write
   std::vector<std::byte> scratch_;
   ClientStats stats_;
+  std::uint64_t retries_before_ = 0;
   std::string trouble_;
 };
 

@@ -74,8 +74,8 @@ std::string problem_with(const ClusterOptions& o) {
   // Opening a head needs its buffer before the old head's is given back.
   if (factor > 0 && o.replication.buffers < 2u * factor) {
     return fmt::format(
-        "replication.buffers: {} buffers are too few for factor {}: every primary has up to two segments "
-        "open at once; {} are needed at least",
+        "replication.buffers: {} buffers are too few for factor {}: a new head's replicas are opened before the old "
+        "ones are given back; {} are needed at least",
         o.replication.buffers, factor, 2 * factor);
   }
   if (o.workload.outstanding == 0 || o.workload.outstanding >= kMutationWindow) {

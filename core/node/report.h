@@ -14,7 +14,8 @@
 
 namespace slipstream {
 
-// Counted by a client between its two marks. Latencies of open loops run from the intended arrival.
+// Counted by a client. `completed`, `retries`: between its two marks; `failed`, `wrong`: from the warm-up to the end.
+// Latencies of open loops run from the intended arrival.
 struct ClientStats {
   std::array<Histogram, kOperationTypes> latency;
   std::uint64_t completed = 0;
@@ -41,8 +42,9 @@ struct Metric {
   double value = 0;
 };
 
-// The metrics of a run. Per-op figures of backups and primaries divide by mutations executed at the servers in their
-// window; client and latency figures by operations completed at the clients.
+// The metrics of a run. What they divide by: backup_*_per_op and one_sided_writes_per_op by the mutations that the
+// servers executed in their window; CPU of primaries, backups and fabric (clients' fabric included), messages out and
+// network bytes by mutations and reads; client CPU by the requests that the clients issued.
 std::vector<Metric> summarize(const ClusterOptions& options, std::span<const NodeReport> reports);
 
 // The client's counters, when the node is one; nullptr otherwise.

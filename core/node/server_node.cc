@@ -22,6 +22,7 @@ bool is_backup_event(const Event& event) {
     case EventKind::kRevoked:
     case EventKind::kStored:
     case EventKind::kStorageFailed: return true;
+    case EventKind::kConnected:
     case EventKind::kDown: return event.channel >= kFirstAccepted;
     case EventKind::kMessage: {
       RpcMessage message;
@@ -69,8 +70,9 @@ void ServerNode::backup_side(std::span<const Event> events, Outbox& out) {
 
 void ServerNode::backup_event(const Event& event, Outbox& out) {
   switch (event.kind) {
-    case EventKind::kGranted: return backup_.on_granted(event.ticket, event.key, out);
-    case EventKind::kWithdrawn: return backup_.on_withdrawn(event.ticket);
+    case EventKind::kConnected: return backup_.on_connected(event.channel, event.peer);
+    case EventKind::kGranted: return backup_.on_granted(event.channel, event.ticket, event.key, out);
+    case EventKind::kWithdrawn: return backup_.on_withdrawn(event.channel, event.ticket);
     case EventKind::kRevoked: return backup_.on_revoked(event.channel);
     case EventKind::kDown: return backup_.on_channel_down(event.channel, out);
     case EventKind::kStored: return backup_.on_stored(event.tag, event.amount);

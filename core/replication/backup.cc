@@ -62,33 +62,38 @@ void Backup::on_request(Channel channel, std::uint64_t tag, const RpcMessage& me
 
 void Backup::on_open(Channel channel, std::uint64_t tag, const RpcMessage& message, Outbox& out) {
   BackupOpen request;
-  if (!read_body(message.body, request) || request.capacity != segment_bytes_) {
+  const auto peer = peers_.find(channel);
+  if (!read_body(message.body, request) || request.capacity != segment_bytes_ || peer == peers_.end() ||
+      index(peer->second) != request.master) {
     return answer(channel, tag, message, Status::kBadRequest, out, Work::kControlMessageOut);
   }
-  // A primary that lost its channel opens the same segment again: what the old replica holds is sent once more.
+  const SegmentIdentity identity{NodeId{request.master}, SegmentId{request.segment}, request.epoch};
+  // A primary that lost its channel opens the same segment again. It may have been closed meanwhile.
+  if (const auto stored = stored_.find(frame_of(identity)); stored != stored_.end()) {
+    return answer_closed(channel, tag, message, stored->second, out);
+  }
   std::size_t i = find(request.master, request.segment);
-  if (i < buffers_.size()) {
-    if (buffers_[i].writable) {
-      return answer(channel, tag, message, Status::kRejected, out, Work::kControlMessageOut);
-    }
-    release(i);
+  if (i < buffers_.size() && buffers_[i].phase > Phase::kOpen) {
+    return answer_closed(channel, tag, message, buffers_[i].closed_bytes, out);
   }
-  for (std::size_t n = 0; n < buffers_.size(); ++n) {
-    i = (next_ + n) % buffers_.size();
-    if (buffers_[i].phase == Phase::kFree) break;
-  }
-  if (buffers_[i].phase != Phase::kFree) {
+  if (i == buffers_.size()) i = find_free();
+  if (i == buffers_.size() || buffers_[i].writable) {
     return answer(channel, tag, message, Status::kRejected, out, Work::kControlMessageOut);
   }
-  next_ = i + 1;
-  --free_;
   Buffer& buffer = buffers_[i];
-  buffer = Buffer{};
+  if (buffer.phase == Phase::kFree) {
+    next_ = i + 1;
+    --free_;
+    buffer = Buffer{};
+    buffer.identity = identity;
+  }
+  // What an old replica of the segment holds stays: the same bytes are sent once more, and until then it is the
+  // replica.
   buffer.channel = channel;
   buffer.writable = true;
   buffer.one_sided = request.one_sided != 0;
   buffer.tag = tag;
-  buffer.identity = {NodeId{request.master}, SegmentId{request.segment}, request.epoch};
+  buffer.received = 0;
   buffer.replica_epoch = request.replica_epoch;
   note(i, ReplicaState::kOpen);
   if (buffer.one_sided) {
@@ -97,29 +102,43 @@ void Backup::on_open(Channel channel, std::uint64_t tag, const RpcMessage& messa
   } else {
     buffer.phase = Phase::kOpen;
     buffer.key = i;
-    answer_open(i, Status::kOk, out);
+    answer_open(i, out);
   }
 }
 
-void Backup::on_granted(Ticket ticket, RemoteKey key, Outbox& out) {
+std::size_t Backup::find_free() const {
+  for (std::size_t n = 0; n < buffers_.size(); ++n) {
+    const std::size_t i = (next_ + n) % buffers_.size();
+    if (buffers_[i].phase == Phase::kFree) return i;
+  }
+  return buffers_.size();
+}
+
+void Backup::on_granted(Channel channel, Ticket ticket, RemoteKey key, Outbox& out) {
   const std::size_t i = ticket - 1;
   SLIP_CHECK(i < buffers_.size());
   Buffer& buffer = buffers_[i];
-  if (buffer.phase != Phase::kGranting) return;  // its channel died meanwhile
+  if (buffer.phase != Phase::kGranting || buffer.channel != channel) return;  // that channel died meanwhile
   buffer.phase = Phase::kOpen;
   buffer.key = key;
-  answer_open(i, Status::kOk, out);
+  answer_open(i, out);
 }
 
-void Backup::answer_open(std::size_t i, Status status, Outbox& out) {
+void Backup::answer_open(std::size_t i, Outbox& out) {
   const Buffer& buffer = buffers_[i];
   RpcHeader header;
   header.opcode = Opcode::kBackupOpen;
   header.is_answer = 1;
-  header.status = status;
   header.id = index(buffer.identity.segment);
   send_message(out, buffer.channel, header, BackupOpenAnswer{buffer.key, free_, 0}, buffer.tag,
                Work::kControlMessageOut);
+}
+
+void Backup::answer_closed(Channel channel, std::uint64_t tag, const RpcMessage& request, std::uint32_t bytes,
+                           Outbox& out) {
+  RpcHeader header = request.header;
+  header.is_answer = 1;
+  send_message(out, channel, header, BackupOpenAnswer{0, free_, bytes}, tag, Work::kControlMessageOut);
 }
 
 void Backup::answer(Channel channel, std::uint64_t tag, const RpcMessage& request, Status status, Outbox& out,
@@ -179,15 +198,16 @@ void Backup::on_close(Channel channel, std::uint64_t tag, const RpcMessage& mess
   answer(channel, tag, message, Status::kOk, out, Work::kControlMessageOut);
 }
 
-void Backup::on_withdrawn(Ticket ticket) {
+void Backup::on_withdrawn(Channel channel, Ticket ticket) {
   const std::size_t i = ticket - 1;
   SLIP_CHECK(i < buffers_.size());
-  if (buffers_[i].phase != Phase::kWithdrawing) return;
+  if (buffers_[i].phase != Phase::kWithdrawing || buffers_[i].channel != channel) return;
   buffers_[i].phase = Phase::kVerifying;
   ++verifying_;
 }
 
 void Backup::on_channel_down(Channel channel, Outbox& out) {
+  peers_.erase(channel);
   const auto uses = [channel](const Buffer& b) {
     return b.phase != Phase::kFree && b.writable && b.channel == channel;
   };
@@ -199,10 +219,10 @@ void Backup::on_revoked(Channel channel) {
     Buffer& buffer = buffers_[i];
     if (buffer.phase == Phase::kFree || buffer.channel != channel) continue;
     buffer.writable = false;
-    // An open replica stays as it is, for recovery; one that was never told to its primary is nobody's.
-    if (buffer.phase == Phase::kGranting) release(i);
+    // An open replica stays as it is, for recovery.
+    if (buffer.phase == Phase::kGranting) buffer.phase = Phase::kOpen;
     // The withdrawal may go unanswered: revocation says as much, and more.
-    if (buffer.phase == Phase::kWithdrawing) on_withdrawn(i + 1);
+    if (buffer.phase == Phase::kWithdrawing) on_withdrawn(channel, i + 1);
   }
 }
 
@@ -238,7 +258,9 @@ void Backup::on_stored(std::uint64_t frame, std::uint64_t bytes) {
   for (std::size_t i = 0; i < buffers_.size(); ++i) {
     const Buffer& buffer = buffers_[i];
     if (buffer.phase != Phase::kFlushing || frame_of(buffer.identity) != frame) continue;
-    if (bytes >= buffer.closed_bytes) release(i);
+    if (bytes < buffer.closed_bytes) return;
+    stored_[frame] = buffer.closed_bytes;
+    release(i);
     return;
   }
 }
@@ -272,7 +294,7 @@ void Backup::release(std::size_t i) {
 std::size_t Backup::find(std::uint16_t master, std::uint64_t segment) const {
   for (std::size_t i = 0; i < buffers_.size(); ++i) {
     const Buffer& buffer = buffers_[i];
-    if ((buffer.phase == Phase::kOpen || buffer.phase == Phase::kGranting) && index(buffer.identity.master) == master &&
+    if (buffer.phase != Phase::kFree && index(buffer.identity.master) == master &&
         index(buffer.identity.segment) == segment) {
       return i;
     }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -53,17 +54,19 @@ class Backup {
  public:
   Backup(const ReplicationOptions& options, const LogOptions& log, const Region& region);
 
+  // Who is at the other end: only that node's segments may be opened through the channel.
+  void on_connected(Channel channel, NodeId peer) { peers_[channel] = peer; }
   // A request of a primary; `channel` and `tag` are the message's.
   void on_request(Channel channel, std::uint64_t tag, const RpcMessage& message, Outbox& out);
-  void on_granted(Ticket ticket, RemoteKey key, Outbox& out);
-  void on_withdrawn(Ticket ticket);
+  void on_granted(Channel channel, Ticket ticket, RemoteKey key, Outbox& out);
+  void on_withdrawn(Channel channel, Ticket ticket);
   // Ends the channel's access; only after on_revoked() is what it wrote still.
   void on_channel_down(Channel channel, Outbox& out);
   void on_revoked(Channel channel);
   void on_stored(std::uint64_t frame, std::uint64_t bytes);
   void on_storage_failed(std::uint64_t frame, std::uint64_t error);
 
-  // Verifies and flushes, a bounded piece at a time.
+  // Verifies and flushes, some 128 KiB at a time, and at least a batch.
   void advance(Outbox& out);
   // advance() has more to do now.
   bool needs_turn() const { return verifying_ > 0; }
@@ -98,8 +101,10 @@ class Backup {
   void note(std::size_t i, ReplicaState state);
   void release(std::size_t i);
   void answer(Channel channel, std::uint64_t tag, const RpcMessage& request, Status status, Outbox& out, Work kind);
-  void answer_open(std::size_t i, Status status, Outbox& out);
-  // The buffer that holds this replica and is not yet closed or flushed; buffers_.size() when none does.
+  void answer_open(std::size_t i, Outbox& out);
+  void answer_closed(Channel channel, std::uint64_t tag, const RpcMessage& request, std::uint32_t bytes, Outbox& out);
+  std::size_t find_free() const;
+  // The buffer that holds this replica; buffers_.size() when none does.
   std::size_t find(std::uint16_t master, std::uint64_t segment) const;
   Bytes memory(std::size_t i) const;
 
@@ -108,6 +113,8 @@ class Backup {
   std::vector<Buffer> buffers_;
   std::uint32_t free_;
   std::uint32_t verifying_ = 0;
+  std::map<std::uint64_t, std::uint32_t> stored_;  // closed replicas in storage: frame, bytes
+  std::map<Channel, NodeId> peers_;
   std::size_t next_ = 0;  // where the search for a free buffer starts
   std::string trouble_;
 };

@@ -15,8 +15,7 @@ ReplicaManager::ReplicaManager(const ReplicationOptions& options, NodeId self, L
 }
 
 void ReplicaManager::set_backups(std::span<const NodeId> servers) {
-  SLIP_CHECK(links_.empty(), "the set of backups is fixed for a run");
-  if (options_.factor == 0) return;
+  if (options_.factor == 0 || !links_.empty()) return;  // the set of backups is fixed for a run
   for (const NodeId server : servers) {
     if (server == self_) continue;
     order_.push_back(static_cast<std::uint16_t>(links_.size()));
@@ -87,7 +86,16 @@ void ReplicaManager::on_answer(Channel channel, const RpcMessage& message, TimeN
     SLIP_CHECK(read_body(message.body, body));
     at->progress.opened = true;
     at->key = body.key;
-    ++link.open_replicas;
+    if (body.closed_bytes == 0) {
+      ++link.open_replicas;
+      return;
+    }
+    // The replica outlived its channel, whole and closed.
+    const Segment& segment = log_.segment(rs->segment);
+    SLIP_CHECK(segment.closed && segment.sealed == body.closed_bytes, "backup {} closed segment {} at {} bytes, not {}",
+               index(link.backup), rs->segment, body.closed_bytes, segment.sealed);
+    at->progress.sent = at->progress.acked = segment.sealed;
+    at->progress.close_sent = at->progress.closed = true;
   } else if (header.opcode == Opcode::kBackupOpen) {
     // No buffer there: another backup, or the same one a little later.
     *at = Replica{};

@@ -7,8 +7,8 @@
 //  - nothing past its opening batch goes to the new head before the old head is closed on all its backups;
 //  - group commit: while the window of any replica of the head is full, appends gather for the next batch.
 //
-// Error: when a backup is lost, its replicas start again elsewhere with a higher epoch; durable_position() falls back
-// until they are whole, so nothing is answered meanwhile.
+// Error: when a backup is lost, its replicas that are not closed start again, there or elsewhere, with a higher epoch;
+// durable_position() falls back until they are whole, so nothing is answered meanwhile. Closed ones count as safe.
 #pragma once
 
 #include <cstdint>

@@ -84,6 +84,7 @@ class Bench {
       kill(i);
     } else {
       backup_turn(i, [](Backup&, Outbox&) {});
+      finish_withdrawal(i);
       finish_storage(i);
     }
     manager_.advance(now_, out_);
@@ -98,7 +99,7 @@ class Bench {
     if (!manager_.idle()) return false;
     for (const auto& side : sides_) {
       if (!side->to_backup.empty() || !side->to_primary.empty() || side->backup->needs_turn() ||
-          !side->storing.empty()) {
+          !side->storing.empty() || !side->withdrawing.empty()) {
         return false;
       }
     }
@@ -132,6 +133,7 @@ class Bench {
   std::uint64_t copied() const { return copied_; }
   std::uint64_t rejections() const { return rejections_; }
   std::uint64_t kills() const { return kills_; }
+  std::uint64_t found_closed() const { return found_closed_; }
   std::string troubles() const {
     std::string all = manager_.trouble();
     for (const auto& side : sides_) all += side->backup->trouble();
@@ -158,6 +160,7 @@ class Bench {
     std::deque<ToPrimary> to_primary;
     std::map<RemoteKey, Bytes> grants;
     std::deque<StorageOp> storing;
+    std::deque<Op> withdrawing;
     std::map<std::uint64_t, std::vector<std::byte>> frames;  // by segment; what storage holds
     bool up = false;
     Outbox out;
@@ -181,11 +184,11 @@ class Bench {
         const Op& op = ops[k];
         if (op.kind == OpKind::kGrant) {
           side.grants[++keys_] = op.local;
-          side.backup->on_granted(op.ticket, keys_, side.out);
+          side.backup->on_granted(op.channel, op.ticket, keys_, side.out);
           again = true;
         } else if (op.kind == OpKind::kWithdraw) {
           side.grants.erase(op.key);
-          side.backup->on_withdrawn(op.ticket);
+          if (side.up) side.withdrawing.push_back(op);  // goes unanswered when the channel dies first
         } else if (op.kind == OpKind::kRevoke) {
           side.grants.clear();
           side.backup->on_revoked(op.channel);
@@ -223,6 +226,7 @@ class Bench {
     const auto channel = static_cast<Channel>(kFirst + i);
     if (event.kind == EventKind::kConnected) {
       side.up = true;
+      side.backup->on_connected(static_cast<Channel>(kFirstAccepted + i), kPrimary);
       manager_.on_connected(channel);
     } else if (event.kind == EventKind::kDown) {
       manager_.on_down(channel, now_);
@@ -237,6 +241,11 @@ class Bench {
       const bool open = message.header.opcode == Opcode::kBackupOpen;
       rejections_ += message.header.status == Status::kRejected ? 1 : 0;
       if (open && message.header.status == Status::kOk) opened_[message.header.id].insert(i);
+      BackupOpenAnswer answer;
+      if (open && read_body(message.body, answer) && answer.closed_bytes != 0) {
+        closed_[message.header.id].insert(i);
+        ++found_closed_;
+      }
       if (message.header.opcode == Opcode::kBackupClose) closed_[message.header.id].insert(i);
       manager_.on_answer(channel, message, now_, out_);
     }
@@ -257,8 +266,17 @@ class Bench {
     side.up = false;
     side.to_backup.clear();
     side.to_primary.clear();
+    side.withdrawing.clear();
     side.to_primary.push_back({EventKind::kDown, {}, 0});
     backup_turn(i, [&](Backup& b, Outbox& out) { b.on_channel_down(static_cast<Channel>(kFirstAccepted + i), out); });
+  }
+
+  void finish_withdrawal(std::size_t i) {
+    Side& side = *sides_[i];
+    if (side.withdrawing.empty()) return;
+    const Op op = side.withdrawing.front();
+    side.withdrawing.pop_front();
+    backup_turn(i, [&](Backup& b, Outbox&) { b.on_withdrawn(op.channel, op.ticket); });
   }
 
   void finish_storage(std::size_t i) {
@@ -266,7 +284,10 @@ class Bench {
     if (side.storing.empty()) return;
     const StorageOp op = side.storing.front();
     side.storing.pop_front();
-    side.frames[op.frame & 0xffffffff] = {op.source.begin(), op.source.end()};
+    // A frame is stored once, with the closed segment's bytes and nothing else.
+    std::vector<std::byte>& frame = side.frames[op.frame & 0xffffffff];
+    EXPECT_TRUE(frame.empty()) << "frame " << (op.frame & 0xffffffff) << " stored twice";
+    frame.assign(op.source.begin(), op.source.end());
     backup_turn(i, [&](Backup& b, Outbox&) { b.on_stored(op.frame, op.source.size()); });
   }
 
@@ -363,6 +384,7 @@ class Bench {
   std::uint64_t copied_ = 0;
   std::uint64_t rejections_ = 0;
   std::uint64_t kills_ = 0;
+  std::uint64_t found_closed_ = 0;
 };
 
 // Runs many seeds of a scenario; every segment ends up whole on `factor` backups.
@@ -371,6 +393,7 @@ struct Totals {
   std::uint64_t copied = 0;
   std::uint64_t rejections = 0;
   std::uint64_t kills = 0;
+  std::uint64_t found_closed = 0;
 };
 Totals run(const Scenario& scenario, int seeds = 25, int steps = 3000) {
   Totals totals;
@@ -390,6 +413,7 @@ Totals run(const Scenario& scenario, int seeds = 25, int steps = 3000) {
     totals.copied += bench.copied();
     totals.rejections += bench.rejections();
     totals.kills += bench.kills();
+    totals.found_closed += bench.found_closed();
   }
   return totals;
 }
@@ -423,6 +447,9 @@ TEST(Replication, ALostChannelStartsItsReplicasAgain) {
     // given channels that die with half a write in them, expect every segment whole on enough backups in the end
     const Totals totals = run({.policy = policy, .factor = 2, .backups = 4, .buffers = 16, .window = 2, .kills = true});
     EXPECT_GT(totals.kills, 100u);
+    // and where there is no other backup to go to, replicas that were closed behind the primary's back to be found so
+    const Totals same = run({.policy = policy, .factor = 2, .backups = 2, .buffers = 4, .window = 2, .kills = true});
+    EXPECT_GT(same.found_closed, 0u);
   }
 }
 
@@ -432,6 +459,7 @@ TEST(Backup, CloseRefusesAWrongEnd) {
   ReplicationOptions options;
   options.buffers = 2;
   Backup backup(options, {kSegment, 16 * kSegment}, Region{0, region});
+  backup.on_connected(kFirstAccepted, kPrimary);
   Outbox out;
   const auto ask = [&](Opcode opcode, const auto& body) {
     std::vector<std::byte> bytes(sizeof(RpcHeader) + sizeof(body));
@@ -453,6 +481,9 @@ TEST(Backup, CloseRefusesAWrongEnd) {
   open.master = 1;
   open.capacity = kSegment;
   ASSERT_EQ(ask(Opcode::kBackupOpen, open), Status::kOk);
+  // expect nobody to open another master's segment
+  open.master = 2;
+  EXPECT_EQ(ask(Opcode::kBackupOpen, open), Status::kBadRequest);
   // expect a close to be refused, and a write that does not continue the replica, or leads outside it, too
   BackupClose close;
   close.segment = 7;
@@ -477,6 +508,7 @@ TEST(Backup, BitRotBehindACloseIsToldAndNotFlushed) {
   ReplicationOptions options;
   options.buffers = 1;
   Backup backup(options, {kSegment, 16 * kSegment}, Region{0, region});
+  backup.on_connected(kFirstAccepted, kPrimary);
   while (bench.log().segment_count() < 2) bench.append();
   const Segment& segment = bench.log().segment(0);
   Outbox out;

@@ -22,7 +22,7 @@ static_assert(sizeof(BackupOpen) == 24);
 struct BackupOpenAnswer {
   RemoteKey key = 0;  // one-sided: of the granted buffer; else the buffer's number
   std::uint32_t free_buffers = 0;
-  std::uint32_t reserved = 0;
+  std::uint32_t closed_bytes = 0;  // not 0: the replica is here already, closed with so many bytes
 };
 static_assert(sizeof(BackupOpenAnswer) == 16);
 

@@ -8,6 +8,7 @@ CompletionTable::Verdict CompletionTable::Client::look_up(std::uint64_t sequence
                                                           MutationResult& result) {
   if (acked_below > acked_below_) acked_below_ = acked_below;
   if (sequence < acked_below_) return Verdict::kAnswered;
+  if (sequence - acked_below_ >= kMutationWindow) return Verdict::kTooFar;
   const Slot& slot = slots_[sequence % kMutationWindow];
   if (slot.sequence != sequence) return Verdict::kNew;
   result = slot.result;

@@ -27,6 +27,7 @@ class CompletionTable {
     kNew,       // not executed yet
     kRepeat,    // executed: answer with the result
     kAnswered,  // the client had the answer: drop it
+    kTooFar,    // more mutations without an answer than a client may have
   };
   class Client {
    public:

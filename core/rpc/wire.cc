@@ -10,6 +10,7 @@ std::string_view name(Status status) {
     case Status::kNotANumber: return "not a number";
     case Status::kWrongServer: return "wrong server";
     case Status::kLogFull: return "log full";
+    case Status::kNoRoom: return "no room";
     case Status::kStale: return "stale";
     case Status::kRejected: return "rejected";
     case Status::kBadRequest: return "bad request";

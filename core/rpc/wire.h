@@ -36,6 +36,7 @@ enum class Status : std::uint8_t {
   kNotANumber,       // increment of a value that is not 8 bytes long
   kWrongServer,      // the tablet is not here: ask the coordinator again
   kLogFull,          // no log memory left
+  kNoRoom,           // the answer is too long already: ask for this item again
   kStale,            // a repeat of a request whose answer the client already had
   kRejected,         // the backup has no free buffer
   kBadRequest,       // malformed

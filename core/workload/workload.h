@@ -1,9 +1,10 @@
 // What clients ask for: YCSB core workloads A, B, C, D, F and write-only (Cooper et al., SoCC'10), with YCSB's key
 // distributions (zipfian after Gray et al., SIGMOD'94), and arrival processes. Deterministic for (seed, client).
 //
-// Invariants: a source never names a key that does not exist yet: keys 0 .. records-1 are loaded, an insert names the
-// next key of its client. Client c of n inserts records + c, records + c + n, ... The last `outstanding` of them may be
-// on their way still, so a client's view, from which other operations choose, ends before them.
+// Keys 0 .. records-1 are loaded; client c of n inserts records + c, records + c + n, ... A source names only keys that
+// should exist: the last `outstanding` inserts of its client may be on their way still, so a client's view, from which
+// other operations choose, ends before them. (An insert that is overtaken by so many others is the exception: a read of
+// it finds nothing.)
 #pragma once
 
 #include <array>
