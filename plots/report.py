@@ -74,7 +74,10 @@ def headline(gain_):
         change = "the same" if abs(value - 1) < 0.005 else change
         latency = f" Median {escape(whose)}{LOWEST if len(gain_.pairs) > 1 else ''}: {change}."
     peaks = " at their peaks" if len(gain_.pairs) > 1 else ""
-    ratio = "no overload" if gain_.bound is None else gain_.bound + formats.times(gain_.throughput.value)
+    if gain_.throughput is None:
+        ratio = "no ratio"  # rpc completed nothing
+    else:
+        ratio = "no overload" if gain_.bound is None else gain_.bound + formats.times(gain_.throughput.value)
     return (f"<li><strong>{ratio}</strong>throughput of tailwind over rpc, "
             f"{escape(facet.heading)} {tables.grade_mark(facet.grade)}<br>"
             f"<small>{formats.rate(gain_.peak_tailwind.median)} against {formats.rate(gain_.peak_rpc.median)} "

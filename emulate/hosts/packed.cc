@@ -50,13 +50,16 @@ RunResult run_packed(const RunPlan& plan, const EmulateOptions& options) {
   const InterruptGuard interrupt(stop);
   RunDirectories directories(options.run_directory, options.storage_directory, options.keep_run_directory);
   Listeners listeners(plan, options);
-  std::vector<Assembly> nodes;
-  for (std::uint16_t i = 0; i < plan.nodes; ++i) {
-    nodes.push_back(assemble(plan, options, directories, NodeId{i}, listeners));
-  }
-
   const std::uint32_t cores = usable_cores();
   const std::uint32_t count = std::min<std::uint32_t>(options.loops == 0 ? cores : options.loops, plan.nodes);
+  std::vector<Assembly> nodes;
+  {
+    // The storages' threads begin here. A disk would not take its work from a loop's core, either.
+    const KeepOff loops_cores(options.pin ? count : 0);
+    for (std::uint16_t i = 0; i < plan.nodes; ++i) {
+      nodes.push_back(assemble(plan, options, directories, NodeId{i}, listeners));
+    }
+  }
   const Clock clock = Clock::calibrated();
   std::vector<std::unique_ptr<Loop>> loops;
   for (std::uint32_t i = 0; i < count; ++i) {

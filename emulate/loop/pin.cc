@@ -30,4 +30,21 @@ Pin::~Pin() {
   if (pinned_) sched_setaffinity(0, sizeof(before_), &before_);
 }
 
+KeepOff::KeepOff(std::uint32_t count) {
+  CPU_ZERO(&before_);
+  if (sched_getaffinity(0, sizeof(before_), &before_) != 0) return;
+  if (count >= static_cast<std::uint32_t>(CPU_COUNT(&before_))) return;
+  cpu_set_t rest = before_;
+  for (int cpu = 0; cpu < CPU_SETSIZE && count > 0; ++cpu) {
+    if (!CPU_ISSET(cpu, &rest)) continue;
+    CPU_CLR(cpu, &rest);
+    --count;
+  }
+  moved_ = sched_setaffinity(0, sizeof(rest), &rest) == 0;
+}
+
+KeepOff::~KeepOff() {
+  if (moved_) sched_setaffinity(0, sizeof(before_), &before_);
+}
+
 }  // namespace slipstream::emulate

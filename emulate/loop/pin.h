@@ -24,4 +24,18 @@ class Pin {
   bool pinned_ = false;
 };
 
+// While it lives, the calling thread, and each that it starts, stays off the first `count` of its cores, which are for
+// pinned loops. Does nothing where there are no others.
+class KeepOff {
+ public:
+  explicit KeepOff(std::uint32_t count);
+  ~KeepOff();
+  KeepOff(const KeepOff&) = delete;
+  KeepOff& operator=(const KeepOff&) = delete;
+
+ private:
+  cpu_set_t before_{};
+  bool moved_ = false;
+};
+
 }  // namespace slipstream::emulate
