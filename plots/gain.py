@@ -30,7 +30,7 @@ class Panel:
 def panels(data):
     numbers = comparison.published()
     rows = [(gain, comparison.for_gain(numbers, gain))
-            for gain in comparison.gains(data) if gain.bound is not None]
+            for gain in comparison.gains(data) if gain.bound is not None and gain.throughput is not None]
     if not rows:
         return []
     grades = [gain.facet.grade for gain, _ in rows] + [number.label for _, beside in rows for number in beside]

@@ -447,6 +447,14 @@ class ReportTest(FolderTest):
         self.assertIn("no gain is stated", text)
         self.assertIn(style.SHM_NOTE, text)
 
+    def test_a_policy_that_completed_nothing_has_no_ratio(self):
+        def stalled(line):
+            if line["params"]["replication.policy"] == "rpc":
+                line["metrics"]["throughput_ops_per_s"] = 0
+            return line
+        self.rewrite(change=stalled)
+        self.assertIn("no ratio", self.report())
+
     def test_without_a_swept_count_bars_stand_for_curves(self):
         def named_only(line):
             del line["params"]["workload.outstanding"]
