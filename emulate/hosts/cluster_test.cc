@@ -82,7 +82,9 @@ std::size_t certified_bytes(const std::string& file, std::size_t segment_bytes) 
   return certified;
 }
 
-TEST(ClusterOfProcesses, KilledServerLeavesItsReplicasAndFailsTheRun) {
+class ClusterOfProcesses : public testing::TestWithParam<FabricKind> {};
+
+TEST_P(ClusterOfProcesses, KilledServerLeavesItsReplicasAndFailsTheRun) {
   ClusterOptions cluster;
   cluster.log.segment_bytes = 1 * kMiB;
   cluster.log.memory_bytes = 64 * kMiB;
@@ -91,6 +93,7 @@ TEST(ClusterOfProcesses, KilledServerLeavesItsReplicasAndFailsTheRun) {
   cluster.workload.outstanding = 2;
   cluster.duration_ns = 600 * kSecond;
   EmulateOptions options;
+  options.fabric = GetParam();
   options.hosts = HostKind::kProcesses;
   options.keep_run_directory = true;
   options.run_directory = fmt::format("/dev/shm/slipstream-cluster-test-{}", getpid());
@@ -113,6 +116,9 @@ TEST(ClusterOfProcesses, KilledServerLeavesItsReplicasAndFailsTheRun) {
   EXPECT_GE(certified_bytes(read_file(memory), cluster.log.segment_bytes), 10'000u);
   std::filesystem::remove_all(options.run_directory);
 }
+
+INSTANTIATE_TEST_SUITE_P(Everywhere, ClusterOfProcesses, testing::Values(FabricKind::kShm, FabricKind::kTcp),
+                         [](const auto& it) { return std::string(name(it.param)); });
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;

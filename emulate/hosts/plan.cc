@@ -61,6 +61,7 @@ Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const RunD
     tcp.addresses = listeners.addresses();
     tcp.node = id;
     tcp.listener = listeners.take(id);
+    tcp.region_directory = directories.run();
     made.fabric = make_tcp_fabric(tcp);
   }
   FileStorageOptions files;
