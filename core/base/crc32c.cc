@@ -72,7 +72,7 @@ std::uint32_t crc_hardware(std::uint32_t seed, const std::byte* at, std::size_t 
   std::uint64_t crc = seed;
   // Long streams where combining them should cost nothing, short ones for what is left.
   if (size >= 3 * 512) take_blocks<512>(crc, at, size);
-  if (size >= 3 * 64) take_blocks<64>(crc, at, size);
+  if (size >= 3 * 48) take_blocks<48>(crc, at, size);
   for (; size >= 8; at += 8, size -= 8) crc = _mm_crc32_u64(crc, load64(at));
   auto low = static_cast<std::uint32_t>(crc);
   for (; size > 0; ++at, --size) low = _mm_crc32_u8(low, static_cast<unsigned char>(*at));
