@@ -1,5 +1,7 @@
 #include "experiments/cli/command_line.h"
 
+#include <cstdio>
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -125,7 +127,11 @@ int parse_and_run(int argc, const char* const* argv) {
 
 int command_line(int argc, const char* const* argv) {
   try {
-    return parse_and_run(argc, argv);
+    const int status = parse_and_run(argc, argv);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      throw UserError(kExitRunFailed, "standard output cannot be written: what was to be printed is lost");
+    }
+    return status;
   } catch (const UserError& problem) {
     fmt::print(stderr, "slipstream: {}\n", problem.what());
     return problem.exit_status();

@@ -109,7 +109,8 @@ int make_report(const std::string& folder, bool quiet) {
   if (pid < 0) throw UserError(kExitRunFailed, fmt::format("cannot start /usr/bin/python3: {}", std::strerror(errno)));
   if (pid == 0) {
     if (quiet && std::freopen("/dev/null", "w", stdout) == nullptr) ::_exit(kExitRunFailed);
-    ::execl("/usr/bin/python3", "python3", script.c_str(), folder.c_str(), static_cast<char*>(nullptr));
+    // By its full name: a bare one would be looked up in PATH, and another Python's libraries be taken.
+    ::execl("/usr/bin/python3", "/usr/bin/python3", script.c_str(), folder.c_str(), static_cast<char*>(nullptr));
     fmt::print(stderr, "slipstream: /usr/bin/python3 cannot be run ({}); install python3 and python3-matplotlib\n",
                std::strerror(errno));
     ::_exit(kExitRunFailed);

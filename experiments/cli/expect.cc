@@ -230,6 +230,14 @@ std::vector<Figure> figures_of(const Claim& claim, std::span<const PointSummary>
 }
 
 Verdict check_claim(const Claim& claim, std::span<const PointSummary> points) {
+  // Where nothing was done nothing was wrong, either: such a run proves no claim.
+  for (const PointSummary& point : points) {
+    const Series* completed = metric_of(point, "completed_ops");
+    const auto speaks_of = [&point](const Condition& c) { return meets(point, c); };
+    if (completed != nullptr && completed->low == 0 && std::all_of(claim.where.begin(), claim.where.end(), speaks_of)) {
+      return {Verdict::Outcome::kFails, fmt::format("a run completed no operation at {}", label_of(point))};
+    }
+  }
   const std::vector<Figure> figures = figures_of(claim, points);
   if (figures.empty()) return {Verdict::Outcome::kNotChecked, "no point of this run to check it on"};
   const auto by_value = [](const Figure& a, const Figure& b) { return a.value < b.value; };

@@ -152,5 +152,20 @@ TEST(Summary, LongTextIsBrokenBetweenWords) {
   EXPECT_EQ(wrapped("", 2, 7), "");
 }
 
+TEST(Claims, ARunThatDidNothingProvesNothing) {
+  // Given points of which one completed no operation, and a claim that its zeros would satisfy
+  std::vector<PointSummary> points(2);
+  for (PointSummary& point : points) {
+    point.world = "sim";
+    point.metrics["backup_messages_per_op"] = {0, 0, 0};
+    point.metrics["completed_ops"] = {10, 10, 10};
+  }
+  const Claim claim = parse_claim("backup_messages_per_op == 0");
+  EXPECT_EQ(check_claim(claim, points).outcome, Verdict::Outcome::kHolds);
+  points[1].metrics["completed_ops"] = {0, 0, 0};
+  // Expect it to fail
+  EXPECT_EQ(check_claim(claim, points).outcome, Verdict::Outcome::kFails);
+}
+
 }  // namespace
 }  // namespace slipstream::cli

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "emulate/hosts/run_directory.h"
 #include "experiments/cli/job.h"
 #include "experiments/cli/progress.h"
 
@@ -20,6 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kGrace = std::chrono::seconds(10);  // for a run to end in good order
+constexpr auto kSweep = std::chrono::seconds(2);   // for the nodes of a killed run to let go of their memory
 constexpr int kLookMs = 200;
 
 volatile std::sig_atomic_t signals_caught = 0;
@@ -155,7 +157,15 @@ class Runner {
         return ::poll(&poll, 1, kLookMs) > 0 && !running.job.read_some();
       });
     }
+    const bool leaves_memory = std::any_of(running_.begin(), running_.end(), [](const Running& running) {
+      return running.job.point().world == World::kEmulate;
+    });
     running_.clear();
+    // A run that was killed could not remove its folder; its nodes, which hold it, need a moment to go.
+    const auto sweeping = Clock::now() + kSweep;
+    while (leaves_memory && emulate::remove_abandoned("/dev/shm") == 0 && Clock::now() < sweeping) {
+      ::poll(nullptr, 0, kLookMs);
+    }
   }
 
   ResultsFolder& folder_;
