@@ -40,7 +40,6 @@ class Master {
   // Replicates what is new and answers what has become durable. Once a turn, last.
   void advance(TimeNs now, Outbox& out);
 
-  std::size_t waiting() const { return waiting_.size(); }
   std::string trouble() const;
   std::string describe() const;
 

@@ -86,11 +86,6 @@ LogPosition Log::appended_position() const {
   return segments_.empty() ? 0 : position_of(head().identity.segment, head().appended);
 }
 
-std::size_t Log::free_bytes() const {
-  const std::size_t unused = memory_.memory.size() - segments_.size() * segment_bytes_;
-  return unused + (segments_.empty() ? 0 : segment_bytes_ - head().appended);
-}
-
 std::string Log::describe() const {
   if (segments_.empty()) return "log empty";
   return fmt::format("log head {} appended {} sealed {} crc {:08x}", index(head().identity.segment), head().appended,

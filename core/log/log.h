@@ -64,11 +64,10 @@ class Log {
     return memory_.memory.data() + (at >> 24) * segment_bytes_ + (at & 0xffffff);
   }
 
-  // Oldest first; ids are dense from first_segment().
+  // Oldest first; the i-th has id i.
   std::uint64_t segment_count() const { return segments_.size(); }
   const Segment& segment(std::uint64_t i) const { return segments_[i]; }
   const Segment& head() const { return segments_.back(); }
-  std::size_t free_bytes() const;
   std::string describe() const;
 
  private:
