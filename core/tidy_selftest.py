@@ -26,6 +26,8 @@ void run(Node& node) { node.sleep(5); node.time(0); replica.open(1); }
 """,
     "core/base/base_bench.cc": "#include <chrono>\n",
     "core/log/log.h": '#pragma once\n#include "core/base/a.h"\n',
+    "core/log/segment_fuzz.cc": 'extern "C" int LLVMFuzzerTestOneInput(const char* data, unsigned long size);\n',
+    "core/log/corpus/segment/whole": "bytes",
     "core/log/log_test.cc": '#include "core/log/log.h"\n',
     "sim/world.h": '#pragma once\n#include "core/base/a.h"\n',
     "emulate/loop/loop.cc": """#include <thread>
@@ -94,6 +96,9 @@ VIOLATIONS = [
     ("plots/style.py", "def f():\n" + body(71).replace("  use", "    use"), "a function of 72 lines"),
     ("slipstream", "f() {\n" + body(70) + "}\n", "a function of 72 lines"),
     ("core/log/bad.h", "int f();\n", "#pragma once"),
+    ("core/log/bad_fuzz.cc", "int LLVMFuzzerTestOneInput(const char* data, int size);\n", "without inputs"),
+    ("core/log/segment_fuzz.cc", "int main() {}\n", "without LLVMFuzzerTestOneInput"),
+    ("core/log/corpus/old/input", "bytes", "an input of no fuzz target"),
     ("plots/bad_test.py", "pass\n", "CMakeLists.txt does not run"),
     ("plots/bad.py", "pass\n", "nothing runs"),
     ("docker/bad.sh", "true\n", "nothing runs"),

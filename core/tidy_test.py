@@ -281,6 +281,29 @@ def nothing_is_forgotten(tree):
                 yield path, 1, "a spec that neither a README.md nor a test names"
 
 
+def files_below(folder):
+    return sorted(os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
+
+
+def fuzz_targets_have_corpora(tree):
+    """FOLDER/NAME_fuzz.cc is a fuzz target whose inputs, in FOLDER/corpus/NAME, are tests; and the other way round."""
+    wanted = set()
+    for path, code in tree.code.items():
+        if not path.endswith("_fuzz.cc"):
+            continue
+        corpus = os.path.join(os.path.dirname(path), "corpus", os.path.basename(path)[:-len("_fuzz.cc")])
+        wanted.add(corpus)
+        if not re.search(r"\bLLVMFuzzerTestOneInput\s*\(", code):
+            yield path, 1, "a fuzz target without LLVMFuzzerTestOneInput"
+        if not files_below(os.path.join(tree.root, corpus)):
+            yield path, 1, f"a fuzz target without inputs in {corpus}"
+    for folder in sorted({os.path.dirname(path) for path in tree.code}):
+        for whole in files_below(os.path.join(tree.root, folder, "corpus")):
+            path = os.path.relpath(whole, tree.root)
+            if os.path.dirname(path) not in wanted:
+                yield path, 1, "an input of no fuzz target"
+
+
 def links_lead_somewhere(tree):
     for path, text in tree.files.items():
         if not path.endswith(".md"):
@@ -303,7 +326,7 @@ def nothing_is_unfinished_or_local(tree):
 
 RULES = [modules_keep_the_arrows, includes_follow_the_arrows, core_and_sim_are_pure, order_is_determined,
          lines_are_short, files_are_short, functions_are_short, headers_guard_themselves, nothing_is_forgotten,
-         links_lead_somewhere, nothing_is_unfinished_or_local]
+         fuzz_targets_have_corpora, links_lead_somewhere, nothing_is_unfinished_or_local]
 
 
 def findings(root):

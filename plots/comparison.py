@@ -68,8 +68,15 @@ def pairs_of(facet, load):
     return [Pair(setting(group), rpc[setting(group)], group) for group in facet.of(OVER) if setting(group) in rpc]
 
 
+def recovers(data):
+    """Whether a server died and was recovered: then throughput and latency of the window are of no normal case."""
+    return any(group.stat("recovery_ms") for group in data.groups)
+
+
 def gains(data):
     """One Gain for each facet that holds both policies; a swept load stays inside a facet, all else makes another."""
+    if recovers(data):
+        return []
     load = data.load_path()
     found = []
     for facet in results.facets(data, load):
@@ -144,6 +151,9 @@ def for_gain(numbers, gain):
 def applies(number, data):
     """Whether a published number says something about these results."""
     compare = number.compare
+    if compare["kind"] == "recovery" or recovers(data):
+        machines = {data.setting(group, "cluster.servers") for group in data.groups}
+        return compare["kind"] == "recovery" and recovers(data) and compare["servers"] in machines
     workloads = {group.workload for group in data.groups}
     metrics = {name for group in data.groups for name in group.values}
     if compare.get("workload", next(iter(workloads))) not in workloads:

@@ -38,3 +38,7 @@ def times(value):
 def listed(words):
     words = list(words)
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
+
+
+def number(value):
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.6g}"

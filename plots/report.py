@@ -11,15 +11,18 @@ import comparison
 import cpu_per_op
 import formats
 import gain
+import harm
 import latency_cdf
 import latency_load
 import results
+import recovery_time
 import style
 import tables
 import throughput_clients
+import timeline
 from style import escape
 
-FIGURES = [throughput_clients, latency_load, latency_cdf, cpu_per_op]
+FIGURES = [harm, timeline, recovery_time, throughput_clients, latency_load, latency_cdf, cpu_per_op]
 HEADLINES = 6  # the table beneath has them all
 LOWEST = " at the lowest load"
 PANELS = 24    # of one figure; the tables have all settings
@@ -46,6 +49,9 @@ def opening(data):
     if data.environment.get("dirty") is True:
         parts.append('<p class="warning">The source tree had changes that were not committed: the commit named below '
                      "does not tell all of what ran.</p>")
+    if data.environment.get("guest"):
+        parts.append('<p class="warning">What is measured was measured in a virtual machine '
+                     f"({escape(str(data.environment['guest']))}).</p>")
     build = str(data.environment.get("build", ""))
     if "timings mean nothing" in build and any(group.grade == "measured" for group in data.groups):
         parts.append(f'<p class="warning">The program that ran was no release build ({escape(build)}).</p>')
@@ -84,10 +90,33 @@ def headline(gain_):
             f"operations/s{peaks}.{latency}</small></li>")
 
 
+def recovery_headline(data, group):
+    paths = [path for path in data.swept() if path in group.params]
+    setting = " · ".join([group.policy] + [f"{results.short(path)} {tables.setting_text(group.params[path])}"
+                                           for path in paths if path != results.POLICY])
+    scan, wait = group.median("recovery_scan_ms"), group.median("recovery_latency_us_p99")
+    words = [] if scan is None else [f"Open replicas were scanned in {formats.digits(scan)} ms."]
+    if wait is not None:
+        wait = f"{formats.digits(wait / 1e3)} ms" if wait >= 1e3 else f"{formats.digits(wait)} us"
+        words.append(f"Meanwhile clients waited {wait} for the living at the 99th percentile.")
+    return (f"<li><strong>{formats.digits(group.median('recovery_ms'))} ms</strong>recovery of "
+            f"{tables.megabytes(group)} of log, {escape(setting)} "
+            f"{tables.grade_mark(group.grade)}<br><small>{' '.join(words)}</small></li>")
+
+
 def key_results(data, numbers):
     found = comparison.gains(data)
     parts = ['<h2 id="key">Key results</h2>']
-    if not found:
+    harmed = harm.panels(data)
+    if harmed:
+        parts.append("".join(f"<p><strong>{escape(harm.describe(panel))}</strong></p>" for panel in harmed))
+    elif comparison.recovers(data):
+        recovered = [group for group in data.groups if group.stat("recovery_ms")]
+        parts.append('<ul class="headlines">' + "\n".join(recovery_headline(data, group)
+                                                          for group in recovered[-HEADLINES:]) + "</ul>")
+        parts.append("<p>From the declared death until all tablets of the dead server were served again. Throughput "
+                     "and latency of the window contain the outage, so no gain is stated.</p>")
+    elif not found:
         parts.append("<p>These results hold no pair of rpc and tailwind that agrees in all else, so no gain is stated; "
                      "the tables below say what was found.</p>")
     else:
@@ -170,6 +199,7 @@ def point_tables(data):
     for (world, place), groups in places.items():
         where = f"{place} ({groups[0].grade})"
         parts.append(tables.points(data, groups, tables.SERVICE, f"Service, {where}"))
+        parts.append(tables.points(data, groups, tables.RECOVERY, f"Recovery, {where}"))
         parts.append(tables.points(data, groups, tables.COST, f"Cost, {where}"))
         parts.append(tables.points(data, groups, tables.CORES, f"Cores of a server, {where}"))
         folded.append(tables.all_metrics(data, groups, f"Every metric, {where}"))

@@ -369,7 +369,7 @@ class GainTest(FolderTest):
         self.assertTrue(numbers)
         for number in numbers:
             self.assertIn(number.label, ("published", "recalled, unverified", "derived"))
-            self.assertTrue(number.source and number.where and number.unit in ("x", "us"))
+            self.assertTrue(number.source and number.where and number.unit in ("x", "us", "ms"))
         mixed = comparison.gains(results.load(self.folder))[1]
         self.assertEqual([(number.low, number.label) for number in comparison.for_gain(numbers, mixed)],
                          [(1.3, "recalled, unverified")])
@@ -446,6 +446,16 @@ class ReportTest(FolderTest):
         text = self.report()
         self.assertIn("no gain is stated", text)
         self.assertIn(style.SHM_NOTE, text)
+
+    def test_a_hunt_for_harm_tells_its_harm_first(self):
+        def harmed(line):
+            line["metrics"] = {"scenarios": 50, "harmed_scenarios": 7, "lost_scenarios": 7}
+            line["params"]["swarm.fault"] = "torn-write"
+            return line
+        self.rewrite(lambda line: line["world"] == "sim" and line["params"]["replication.policy"] == "rpc", harmed)
+        key = self.report().split('id="key"')[1].split("<h2")[0]
+        self.assertIn("Scenarios with harm: rpc 7 of 50", key)
+        self.assertNotIn("gain", key)
 
     def test_a_policy_that_completed_nothing_has_no_ratio(self):
         def stalled(line):

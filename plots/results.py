@@ -11,6 +11,8 @@ import re
 import statistics
 from dataclasses import dataclass, field
 
+import formats
+
 POLICY = "replication.policy"
 WORKLOAD = "workload.name"
 POLICY_ORDER = ["none", "rpc", "ring", "pull", "onesided-unsafe", "tailwind"]
@@ -141,7 +143,7 @@ class Results:
     def axis_labels(self, path):
         """{number: as the spec writes it} of a swept count or quantity."""
         written = {quantity(group.params[path]): group.params[path] for group in self.groups} if path else {}
-        return {number: value if isinstance(value, str) else f"{number:,.6g}" for number, value in written.items()}
+        return {x: value if isinstance(value, str) else formats.number(x) for x, value in written.items()}
 
 
 @dataclass

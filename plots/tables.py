@@ -29,6 +29,15 @@ COST = [
     ("network_bytes_per_op", "network", "B/op"),
     ("joules_per_op", "energy", "J/op"),
 ]
+RECOVERY = [
+    ("recovered_log_bytes", "log of the dead", "B"),
+    ("recovery_ms", "recovery", "ms"),
+    ("recovery_find_ms", "until found", "ms"),
+    ("recovery_scan_ms", "open replicas scanned", "ms"),
+    ("recovery_scanned_bytes", "scanned", "B"),
+    ("recovery_latency_us_p50", "p50 meanwhile", "us"),
+    ("recovery_latency_us_p99", "p99 meanwhile", "us"),
+]
 CORES = [
     ("dispatch_busy_ratio", "dispatch core busy", "share of time"),
     ("workers_busy_ratio", "workers busy", "share of time"),
@@ -115,7 +124,9 @@ def points(data, facet_groups, metrics, caption):
 
 
 def setting_text(value):
-    return f"{value:,.6g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return str(value)
+    return formats.number(value)
 
 
 def all_metrics(data, groups, caption):
@@ -167,6 +178,16 @@ def gains(found, numbers):
     return table("What tailwind gains over rpc", [columns[index] for index in keep], rows)
 
 
+def recovered(group):
+    """In words: how long the recovery of how much took."""
+    return f"{formats.digits(group.median('recovery_ms'))} ms for {megabytes(group)} of log"
+
+
+def megabytes(group):
+    log = group.median("recovered_log_bytes") / 1e6
+    return f"{log:,.0f} MB" if log >= 100 else f"{log:.3g} MB"
+
+
 def published(numbers, data):
     """The papers' numbers that say something about these results, with what was found here where that is one number."""
     rows = []
@@ -178,6 +199,9 @@ def published(numbers, data):
             stat = group.stat(comparison.value_metric(number, group))
             here.append(f"{formats.digits(stat.median)} {escape(number.unit)}, {escape(group.workload)}, "
                         f"{escape(group.policy)}, {escape(data.place(group))} {grade_mark(group.grade)}")
+        if number.compare["kind"] == "recovery":
+            here = [f"{recovered(group)}, {escape(group.policy)}, {escape(data.place(group))} "
+                    f"{grade_mark(group.grade)}" for group in data.groups if group.stat("recovery_ms")]
         if not here:
             here = ["see the gains" if number.compare["kind"] == "ratio" else "see the tables"]
         rows.append([escape(number.name), f"{value}{unit}", grade_mark(number.label),

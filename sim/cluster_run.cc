@@ -1,8 +1,11 @@
 #include "sim/cluster_run.h"
 
+#include <optional>
 #include <stdexcept>
 
 #include <fmt/format.h>
+
+#include "sim/faults.h"
 
 namespace slipstream::sim {
 
@@ -22,22 +25,37 @@ std::string trouble_of(Ending ending, const World& world, const SimOptions& opti
 
 }  // namespace
 
-RunResult run_cluster(const ClusterOptions& cluster, const HardwareProfile& hardware, const SimOptions& options) {
+RunResult run_cluster(const ClusterOptions& cluster, const HardwareProfile& hardware, const SimOptions& options,
+                      const FaultPlan& plan, Observer* observer) {
   const std::string problem = slipstream::problem_with(cluster);
   if (!problem.empty()) throw std::runtime_error(problem);
   World world(hardware, options, cluster.seed);
   const std::uint16_t nodes = node_count(cluster);
   for (std::uint16_t i = 0; i < nodes; ++i) {
-    Fabric& fabric = world.add(kind_of(cluster, NodeId{i}));
-    world.place(NodeId{i}, make_node(cluster, NodeId{i}, fabric));
+    world.add(kind_of(cluster, NodeId{i}));
+    world.place(NodeId{i}, [&cluster](NodeId id, Fabric& fabric, const Storage& storage) {
+      return make_node(cluster, id, fabric, storage);
+    });
   }
+  std::optional<Faults> faults;
+  if (!plan.empty()) faults.emplace(world, plan, cluster.seed);
+  world.observe(observer);
   RunResult result;
   result.trouble = trouble_of(world.run(), world, options);
+  result.faults = faults ? faults->done() : 0;
   for (std::uint16_t i = 0; i < nodes; ++i) {
     NodeReport report = world.report(NodeId{i});
-    if (const ClientStats* const stats = client_stats(world.node(NodeId{i}))) report.client = *stats;
+    if (world.alive(NodeId{i})) {
+      complete(report, world.node(NodeId{i}));
+      if (const ClientStats* const stats = client_stats(world.node(NodeId{i})); stats != nullptr)
+        report.client = *stats;
+    }
     result.reports.push_back(std::move(report));
     result.cores.push_back(world.core_report(NodeId{i}));
+  }
+  if (faults) result.crashes = faults->done(FaultKind::kCrash);
+  for (std::uint16_t i = 0; i < nodes && result.trouble.empty(); ++i) {
+    result.records.push_back(world.alive(NodeId{i}) ? record_of(world.node(NodeId{i})) : NodeRecord{});
   }
   result.timing = {world.events(), world.now_ps() / kPsPerNs, world.state_hash()};
   return result;

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/check/judge.h"
 #include "sim/test_hardware.h"
 
 namespace slipstream::sim {
@@ -110,6 +111,59 @@ TEST(ClusterRun, CoresAreAccountedFor) {
   }
   EXPECT_GT(waiting, 0u);
   for (const Metric& m : core_metrics(result.cores, cluster)) EXPECT_GT(m.value, 0) << m.name;
+}
+
+TEST(ClusterRun, EndsThoughTheCoordinatorRestartsNearTheEnd) {
+  // Given checked clients, and a coordinator that dies at one moment or another while they come to their end
+  ClusterOptions cluster = small_cluster(Policy::kTailwind);
+  cluster.checked = true;
+  cluster.membership.recoverable = true;
+  cluster.workload.records = 50;
+  SimOptions options = model(Threading::kRunToCompletion);
+  options.keep_stored_bytes = true;
+  const RunResult whole = run_cluster(cluster, plain_hardware(), options);
+  ASSERT_EQ(whole.trouble, "");
+  for (TimeNs before = 10 * kMicrosecond; before < 600 * kMicrosecond; before += 20 * kMicrosecond) {
+    FaultPlan plan;
+    plan.faults.push_back({FaultKind::kCrash, whole.timing.simulated_ns - before, NodeId{0}, kNoNode, kMillisecond});
+    const RunResult result = run_cluster(cluster, plain_hardware(), options, plan);
+    // Expect the run to end all the same, and its judges to be content
+    EXPECT_EQ(result.trouble, "") << before;
+    EXPECT_EQ(result.crashes, 1u);
+    const Judgement judgement = judge(result.records);
+    EXPECT_GT(judgement.history.size(), 100u);
+    EXPECT_TRUE(judgement.findings.empty()) << describe(judgement.findings);
+  }
+}
+
+TEST(ClusterRun, CarriesOutAPlan) {
+  // Given a server that dies in the middle of a run and is back, and a pause and a short partition of others. Expect
+  // the run to come to its end, all three faults done, and the same state when made again; another one without the
+  // plan.
+  for (SimOptions options : kModels) {
+    options.keep_stored_bytes = true;
+    ClusterOptions cluster = small_cluster(Policy::kTailwind);
+    cluster.rpc_timeout_ns = 8 * kMillisecond;
+    cluster.membership.probe_interval_ns = kMillisecond;
+    cluster.membership.probe_timeout_ns = 500 * kMicrosecond;
+    cluster.membership.lease_ns = 2 * kMillisecond;
+    cluster.duration_ns = 10 * kMillisecond;
+    cluster.membership.recoverable = true;
+    FaultPlan plan;
+    plan.faults = {
+        {.kind = FaultKind::kPause, .at_ns = 2 * kMillisecond, .node = NodeId{3}, .lasts_ns = 100 * kMicrosecond},
+        {.kind = FaultKind::kPartition,
+         .at_ns = 3 * kMillisecond,
+         .node = NodeId{2},
+         .peer = NodeId{4},
+         .lasts_ns = 100 * kMicrosecond},
+        {.kind = FaultKind::kCrash, .at_ns = 4 * kMillisecond, .node = NodeId{1}, .lasts_ns = kMillisecond}};
+    const RunResult first = run_cluster(cluster, plain_hardware(), options, plan);
+    EXPECT_EQ(first.trouble, "");
+    EXPECT_EQ(first.faults, 3u);
+    EXPECT_EQ(run_cluster(cluster, plain_hardware(), options, plan).timing.state_hash, first.timing.state_hash);
+    EXPECT_NE(run_cluster(cluster, plain_hardware(), options).timing.state_hash, first.timing.state_hash);
+  }
 }
 
 TEST(ClusterRun, SaysWhyItCannotRun) {

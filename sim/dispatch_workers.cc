@@ -8,7 +8,7 @@ DispatchWorkers::DispatchWorkers(Host& host, CheckContext& context, const Hardwa
                                  const SimOptions& options, const std::vector<NodeKind>& kinds)
     : host_(host),
       context_(context),
-      hw_(hardware),
+      hw_(&hardware),
       waiting_(options.waiting),
       kinds_(kinds),
       workers_(options.workers + 1) {}
@@ -19,6 +19,28 @@ CostTable DispatchWorkers::compute_costs(const HardwareProfile& hardware) {
     if (is_transport(static_cast<Work>(work))) costs[work] = 0;
   }
   return costs;
+}
+
+void DispatchWorkers::stood_still(TimePs by) {
+  const TimePs since = host_.queue().now() - by;
+  const auto later = [=](TimePs& time) {
+    if (time >= since && time != kPsNever) time += by;
+  };
+  later(dispatch_free_);
+  later(wake_at_);
+  for (Worker& worker : workers_) {
+    later(worker.free_at);
+    if (worker.waiting) later(worker.since);
+  }
+  for (Ring<Timed>* waiting : {&served_, &from_servers_, &from_clients_}) {
+    for (std::size_t i = 0; i < waiting->size(); ++i) later((*waiting)[i].time);
+  }
+}
+
+void DispatchWorkers::end_life() {
+  for (Ring<Timed>* waiting : {&served_, &from_servers_, &from_clients_}) {
+    for (; !waiting->empty(); waiting->pop()) host_.network().release(waiting->front().event);
+  }
 }
 
 TimePs DispatchWorkers::occupy_dispatch(TimePs cost) {
@@ -45,9 +67,9 @@ void DispatchWorkers::arrived() {
 void DispatchWorkers::take(const Event& event) {
   switch (event.kind) {
     case EventKind::kMessage: {
-      if (event.is_answer) return take_itself(event, hw_.cpu_message_in);
+      if (event.is_answer) return take_itself(event, hw_->cpu_message_in);
       Ring<Timed>& requests = is_client(event.peer) ? from_clients_ : from_servers_;
-      requests.push({occupy_dispatch(hw_.cpu_message_in) + hw_.cpu_hand_off, event});
+      requests.push({occupy_dispatch(hw_->cpu_message_in) + hw_->cpu_hand_off, event});
       if (requests.size() == 1) arm_workers();
       return;
     }
@@ -56,7 +78,7 @@ void DispatchWorkers::take(const Event& event) {
     case EventKind::kConnected:
     case EventKind::kGranted:
     case EventKind::kWithdrawn: return take_itself(event, 0);
-    default: return take_itself(event, hw_.cpu_completion);
+    default: return take_itself(event, hw_->cpu_completion);
   }
 }
 
@@ -94,13 +116,14 @@ void DispatchWorkers::turn_on_dispatch(std::span<const Event> events, TimePs sta
   const TimePs compute = host_.outbox().compute_ps();
   post_ops(start, 0);
   host_.finish(start + compute);
+  host_.took_turn(0, start, 0, events.size());
   rearm(compute);
 }
 
 // A deadline that has passed asks for the next turn when this one's computation is done.
 void DispatchWorkers::rearm(TimePs compute) {
   const TimePs deadline = host_.deadline();
-  const TimePs soonest = host_.queue().now() + std::max(hw_.cpu_idle_turn, compute);
+  const TimePs soonest = host_.queue().now() + std::max(hw_->cpu_idle_turn, compute);
   if (deadline != kPsNever) host_.arm(std::max(deadline, soonest));
 }
 
@@ -159,6 +182,7 @@ void DispatchWorkers::turn_on_worker(Worker& worker, const Event& event) {
   host_.use.workers += compute;
   bool answered = false;
   for (const Op& op : out.ops()) answered |= op.answers == event.tag;
+  for (const std::uint64_t tag : out.dismissed()) answered |= tag == event.tag;
   worker.free_at = now + compute;
   if (!answered && waiting_ == Waiting::kSpin) {
     worker.waiting = true;
@@ -166,17 +190,19 @@ void DispatchWorkers::turn_on_worker(Worker& worker, const Event& event) {
     worker.channel = event.channel;
     worker.since = worker.free_at;
   } else if (!answered) {
-    worker.free_at += hw_.cpu_context_switch;
-    host_.use.workers += hw_.cpu_context_switch;
+    worker.free_at += hw_->cpu_context_switch;
+    host_.use.workers += hw_->cpu_context_switch;
   }
   post_ops(now, event.tag);
   host_.finish(now + compute);
+  host_.took_turn(static_cast<std::uint32_t>(&worker - workers_.data() + 1), now, compute, 1);
   host_.network().release(event);
   rearm(compute);
 }
 
 // `own_tag`: of the request whose worker takes this turn; 0 on the dispatch core.
 void DispatchWorkers::post_ops(TimePs start, std::uint64_t own_tag) {
+  for (const std::uint64_t tag : host_.outbox().dismissed()) answer_appears(tag, start);
   Network& network = host_.network();
   TransferId first = kNone;
   TransferId last = kNone;
@@ -203,9 +229,9 @@ void DispatchWorkers::post_ops(TimePs start, std::uint64_t own_tag) {
 TimePs DispatchWorkers::ready_time(const Op& op, TimePs start, std::uint64_t own_tag) {
   const TimePs computed = start + op.compute_ps;
   if (op.answers == 0) return computed;
-  if (op.answers == own_tag) return computed + hw_.cpu_hand_off;
+  if (op.answers == own_tag) return computed + hw_->cpu_hand_off;
   answer_appears(op.answers, computed);
-  return computed + hw_.cpu_hand_off + (waiting_ == Waiting::kYield ? hw_.cpu_context_switch : 0);
+  return computed + hw_->cpu_hand_off + (waiting_ == Waiting::kYield ? hw_->cpu_context_switch : 0);
 }
 
 void DispatchWorkers::answer_appears(std::uint64_t tag, TimePs time) {
@@ -235,8 +261,8 @@ void DispatchWorkers::ops_ready(TransferId first) {
   for (TransferId id = first; id != kNone;) {
     const TransferId next = network.next(id);
     const OpKind kind = network.op_kind(id);
-    const TimePs cost = kind == OpKind::kSend                             ? hw_.cpu_message_out
-                        : kind == OpKind::kWrite || kind == OpKind::kRead ? hw_.cpu_post_write
+    const TimePs cost = kind == OpKind::kSend                             ? hw_->cpu_message_out
+                        : kind == OpKind::kWrite || kind == OpKind::kRead ? hw_->cpu_post_write
                                                                           : 0;
     network.launch(id, occupy_dispatch(cost));
     id = next;

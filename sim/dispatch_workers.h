@@ -38,6 +38,12 @@ class DispatchWorkers {
   // What the Outbox of such a node prices: computation only.
   static CostTable compute_costs(const HardwareProfile& hardware);
 
+  // The cores stood still until now: what they were about to do, they do `by` later.
+  void stood_still(TimePs by);
+  void set_hardware(const HardwareProfile& hardware) { hw_ = &hardware; }
+  // The node is no more: gives back the messages that wait.
+  void end_life();
+
   void start() { turn_on_dispatch({}, host_.queue().now()); }
   void arrived();                    // something is in the inboxes
   void alarm();                      // Happening::kAlarm
@@ -68,7 +74,7 @@ class DispatchWorkers {
   TimePs next_start(const Ring<Timed>& requests, bool servers) const;
   void arm_workers();
   // When the worker can start a request that is here; kPsNever: not before it is released.
-  TimePs ready_at(const Worker& worker) const { return worker.waiting ? kPsNever : worker.free_at + hw_.cpu_hand_off; }
+  TimePs ready_at(const Worker& worker) const { return worker.waiting ? kPsNever : worker.free_at + hw_->cpu_hand_off; }
   TimePs extra_ready_at() const;
   void post_ops(TimePs start, std::uint64_t own_tag);
   TimePs ready_time(const Op& op, TimePs start, std::uint64_t own_tag);
@@ -82,7 +88,7 @@ class DispatchWorkers {
 
   Host& host_;
   CheckContext& context_;
-  const HardwareProfile& hw_;
+  const HardwareProfile* hw_;
   const Waiting waiting_;
   const std::vector<NodeKind>& kinds_;
   TimePs dispatch_free_ = 0;

@@ -4,6 +4,7 @@
 // Units: picoseconds. Invariants: pop() gives events in rising (time, sequence); an event of the past cannot be pushed.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -60,6 +61,26 @@ class EventQueue {
     now_ = first.time;
     ++popped_;
     return first;
+  }
+
+  // Takes out every event that `picks` wants, and gives them in their order. Looks at all: for rare interventions.
+  template <typename Picks>
+  std::vector<QueuedEvent> take_out(Picks picks) {
+    fill_root();
+    std::vector<QueuedEvent> taken;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < heap_.size(); ++i) {
+      const QueuedEvent event = heap_[i];
+      if (picks(event)) {
+        taken.push_back(event);
+      } else {
+        heap_[kept++] = event;
+      }
+    }
+    heap_.resize(kept);
+    std::sort(heap_.begin(), heap_.end(), before);  // what is in order is a heap
+    std::sort(taken.begin(), taken.end(), before);
+    return taken;
   }
 
  private:

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "core/node/report.h"
@@ -32,15 +33,27 @@ class Host {
        bool keeps_stored);
 
   void place(std::unique_ptr<Node> node) { node_ = std::move(node); }
-  Node& node() { return *node_; }
+  bool alive() const { return node_ != nullptr; }
+  Node& node() { return *node_; }  // alive
   const Node& node() const { return *node_; }
   NodeId id() const { return fabric_.node(); }
   NodeKind kind() const { return kind_; }
   SimFabric& fabric() { return fabric_; }
   SimStorage& storage() { return storage_; }
-  Outbox& outbox() { return outbox_; }
+  const Medium& medium() const { return medium_; }
+  Medium& medium() { return medium_; }
+  Outbox& outbox() { return *outbox_; }
   EventQueue& queue() { return queue_; }
   Network& network() { return network_; }
+
+  // The node is no more, nor what it had under way (Network::kill comes before it); the counters go on. place() begins
+  // the next life.
+  void end_life(bool keeps_memory, bool keeps_storage, Rng& draws);
+  // Before the first turn: the node's rare choices are drawn.
+  void draw_rare_choices(std::uint64_t seed, std::uint32_t one_in);
+  std::uint64_t taken(Rare rare) const { return rare_ ? rare_->taken(rare) : 0; }
+  // Between turns: what the Outbox adds up from now on.
+  void set_costs(const CostTable& costs);
 
   // The node's turn, at the queue's time. The Outbox is then full; finish() empties it when its ops have been taken.
   void step(std::span<const Event> events, CheckContext& context);
@@ -53,6 +66,15 @@ class Host {
   void rang() { alarm_ = kPsNever; }
 
   CoreUse use;
+
+  void observe(Observer* observer) { observer_ = observer; }
+  // A core took a turn with so many events, from `start` on. Asked after each turn.
+  void took_turn(std::uint32_t core, TimePs start, TimePs lasts, std::size_t events) const {
+    if (observer_ != nullptr) [[unlikely]]
+      tell_turn(core, start, lasts, events);
+  }
+  // What concerns this node alone.
+  void tell(TraceKind kind, const Event& event = {}, std::uint64_t bytes = 0) const;
 
   // Between the marks; what the ledger says is priced with `prices`.
   NodeReport report(const CostTable& prices) const;
@@ -67,6 +89,8 @@ class Host {
     std::uint64_t bytes_sent = 0;
   };
 
+  void tell_turn(std::uint32_t core, TimePs start, TimePs lasts, std::size_t events) const;
+  void renew_outbox(const CostTable& costs);
   Snapshot now() const;
   Snapshot start() const;  // the window: marks where there are any, otherwise all of the run
   Snapshot end() const;
@@ -77,9 +101,13 @@ class Host {
   SimFabric fabric_;
   Medium medium_;
   SimStorage storage_;
-  Outbox outbox_;
+  CostTable costs_;
+  std::optional<RareChoices> rare_;
+  std::optional<Outbox> outbox_;
+  Ledger earlier_;  // of Outboxes before this one
   std::unique_ptr<Node> node_;
   TimePs alarm_ = kPsNever;
+  Observer* observer_ = nullptr;
   Snapshot start_, end_;
 };
 

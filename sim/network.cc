@@ -24,6 +24,10 @@ NodeId Network::handle(Happening kind, std::uint32_t what) {
     case Happening::kAckAtSwitch: ack_at_switch(what); return kNoNode;
     case Happening::kDelivery: return delivered(what);
     case Happening::kNicDone: return nic_done(what);
+    case Happening::kTold: return NodeId{static_cast<std::uint16_t>(what)};
+    case Happening::kGiveUp: return give_up(what);
+    case Happening::kRelease: release_late(what); return kNoNode;
+    case Happening::kSettle: settle(what, false); return kNoNode;
     default: SLIP_CHECK(false, "not an event of the network"); return kNoNode;
   }
 }
@@ -38,7 +42,8 @@ TransferId Network::take_transfer() {
   Transfer& t = transfers_[id];
   t.slices = 0;
   t.answers = false;
-  t.torn = false;
+  t.listed = false;
+  t.fate = Fate::kWhole;
   t.next = t.next_read = kNone;
   t.size = t.switched = t.landed = 0;
   return id;
@@ -64,6 +69,8 @@ TransferId Network::prepare(NodeId node, const Op& op) {
     SLIP_CHECK(from.unacknowledged < kWindowOps, "node {}, channel {}: more than the window", index(node), op.channel);
     ++from.unacknowledged;
   }
+  if (unusual_) [[unlikely]]
+    return interfere(id);
   return id;
 }
 
@@ -116,7 +123,10 @@ void Network::launch(TransferId id, TimePs time) {
     (from.first_read == kNone ? from.first_read : transfers_[from.last_read].next_read) = id;
     from.last_read = id;
     t.next_read = kNone;
+    t.listed = true;
   }
+  if (unusual_) [[unlikely]]
+    saw_sent(t, time);
   send(id, time);
 }
 
@@ -167,7 +177,7 @@ void Network::send_ack(TransferId id) {
   const TimePs time = uplink_rate_.time(hw_.network_ack_packet);
   nic.uplink_free = std::max(nic.uplink_free, now) + time;
   nic.bytes_sent += static_cast<std::uint64_t>(hw_.network_ack_packet);
-  if (t.ticket == 0) {
+  if (t.ticket == 0 && !(disturbed_ && is_cut(responder.node, connection.ends[t.from].node))) {
     --connection.ends[t.from].unacknowledged;
     free_transfer(id);
     return;
@@ -187,8 +197,6 @@ void Network::send_ack(TransferId id) {
 
 void Network::at_switch(std::uint32_t node) {
   Nic& nic = nics_[node];
-  if (queue_.now() - hw_.nic_send_latency - hw_.network_wire / 2 > nic.died) [[unlikely]]
-    return tear(node);
   const TransferId id = nic.first_data;
   Transfer& t = transfers_[id];
   const std::uint32_t bytes = packet_bytes(t, t.switched);
@@ -204,7 +212,10 @@ void Network::at_switch(std::uint32_t node) {
     t.at_switch += uplink_rate_.time(packet_bytes(t, t.switched) + hw_.network_packet_header);
     push(t.at_switch, Happening::kDataAtSwitch, node);
   }
-  to_port(connections_[t.connection].ends[1 - t.from].node, id, bytes + hw_.network_packet_header, first, last);
+  const std::int64_t wire_bytes = bytes + hw_.network_packet_header;
+  if (disturbed_ && held_back(id, wire_bytes, first, last)) [[unlikely]]
+    return;
+  to_port(connections_[t.connection].ends[1 - t.from].node, id, wire_bytes, first, last);
 }
 
 void Network::ack_at_switch(std::uint32_t node) {
@@ -215,6 +226,8 @@ void Network::ack_at_switch(std::uint32_t node) {
   if (t.next != kNone) {
     push(transfers_[t.next].at_switch, Happening::kAckAtSwitch, node);
   }
+  if (disturbed_ && held_back(id, hw_.network_ack_packet, false, false)) [[unlikely]]
+    return;
   to_port(connections_[t.connection].ends[1 - t.from].node, id, hw_.network_ack_packet, false, false);
 }
 
@@ -251,6 +264,7 @@ NodeId Network::delivered(std::uint32_t node) {
     case Kind::kReadRequest: return read_requested(id, to);
     case Kind::kReadReply: return read_landed(id, to, packet_bytes(t, t.landed));
     case Kind::kAck: return acknowledged(id, to);
+    case Kind::kVoid: swallow(id); return kNoNode;
     default: return control_landed(id, to);
   }
 }

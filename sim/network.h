@@ -24,6 +24,7 @@
 #include "sim/hardware.h"
 #include "sim/network_state.h"
 #include "sim/rate.h"
+#include "sim/trace.h"
 
 namespace slipstream::sim {
 
@@ -45,8 +46,27 @@ class Network {
   NodeId handle(Happening kind, std::uint32_t what);
 
   // The node dies without a word: what has not left its NIC never arrives (a write may be torn between packets),
-  // nothing lands in it, and each living peer's channel goes down when its NIC gives up.
+  // nothing lands in it, and each living peer's channel goes down when its NIC gives up. Regions are no more.
   void kill(NodeId node);
+  // A new life of a dead node: a NIC without connections, grants and regions. Nothing of the old life reaches it.
+  void revive(NodeId node);
+  bool alive(NodeId node) const { return nics_[index(node)].alive; }
+  // Of an op that was prepared and is never to be launched.
+  void discard(TransferId transfer) { drop(transfer); }
+
+  // Nothing passes the switch from one node to the other, until as many heal()s: it is held back, and passes then. A
+  // NIC that waits for an acknowledgement longer than nic.timeout gives up, and its channel is dead.
+  void cut(NodeId from, NodeId to);
+  void heal(NodeId from, NodeId to);
+  // Kills the channels between two nodes, or all of the one; what is not acknowledged is of unknown outcome. How many.
+  std::size_t lose_channels(NodeId node, NodeId peer);
+  void set_interference(Interference* interference);
+  void observe(Observer* observer);
+
+  // Before the first op: a write is visible in any order of its bytes or blocks until all of it is, `settle` after it
+  // arrived; only then it is acknowledged. WriteOrder::kWhole: packet by packet, at once.
+  void set_write_order(WriteOrder order, TimePs settle, std::uint64_t seed);
+  WriteOrder write_order() const { return order_; }
 
   // Events that wait for the node, oldest first. A message's bytes belong to whoever takes it, until release().
   Ring<Event>& inbox(NodeId node) { return nics_[index(node)].inbox; }
@@ -96,6 +116,8 @@ class Network {
   // network_ends.cc: connections, grants, and what an arrival does.
   NodeId message_landed(TransferId id, End& to);
   NodeId write_landed(TransferId id, End& to, std::uint32_t bytes);
+  NodeId write_refused(TransferId id, std::uint32_t bytes);
+  void hand_over(const Transfer& message, const End& to);
   NodeId read_requested(TransferId id, End& to);
   NodeId read_landed(TransferId id, End& to, std::uint32_t bytes);
   NodeId acknowledged(TransferId id, End& to);
@@ -103,7 +125,7 @@ class Network {
   NodeId nic_done(TransferId id);
   NodeId local_done(TransferId id);
   NodeId accept(TransferId id);
-  void land(std::byte* to, const Transfer& write, std::uint32_t bytes) const;
+  void land(std::byte* to, const Transfer& write, std::uint32_t from, std::uint32_t bytes) const;
   std::byte* granted(const Transfer& transfer, const End& at, std::uint64_t size);
   RemoteKey make_grant(std::uint32_t end, Bytes memory);
   void release_held(End& at);
@@ -114,7 +136,42 @@ class Network {
   void became_dead(std::uint32_t end);
   void raise(const End& at, Event event);
   void drop(TransferId id);
-  void tear(std::uint32_t node);
+
+  // network_trace.cc: only with an observer.
+  void saw(TraceKind kind, const Transfer& transfer, NodeId node, NodeId peer, TimePs time) const;
+  void saw_sent(const Transfer& transfer, TimePs time) const;
+  void saw_down(std::uint32_t end) const;
+
+  // network_faults.cc: deaths, partitions, late and torn writes.
+  void cut_uplink(std::uint32_t node);
+  void cut_acks(std::uint32_t node);
+  void stop_nic(NodeId node);
+  void keep_last_words(NodeId node);
+  void own_bytes(Transfer& write);
+  bool held_back(TransferId id, std::int64_t wire_bytes, bool first, bool last);
+  NodeId give_up(std::uint32_t what);
+  void let_go(std::uint32_t source);
+  void break_off(std::uint32_t source, Hold& hold);
+  void make_void(TransferId id);
+  void swallow(TransferId id);
+  NodeId echoed(TransferId id);
+  TransferId interfere(TransferId id);
+  bool message_lost(TransferId id, NodeId to);
+  void lose(std::uint32_t connection);
+  void begin_late(TransferId id, Hold& hold, bool fresh);
+  void release_late(std::uint32_t source);
+  NodeId land_torn(TransferId id, std::byte* memory);
+  void overtake(TransferId torn, WriteOrder order, Rng& draws);
+  void scatter(std::byte* to, const Transfer& write, std::uint32_t from, std::uint32_t until, WriteOrder order,
+               Rng& draws) const;
+  NodeId message_landed_unusually(TransferId id, End& to);
+  NodeId write_landed_unusually(TransferId id, std::byte* memory, std::uint32_t bytes);
+  void forget_unsettled(std::uint32_t at);
+  void settle(std::uint32_t at, bool all);
+  void tell(NodeId node);
+  bool is_cut(NodeId from, NodeId to) const { return odd_.cuts.contains({index(from), index(to)}); }
+  void note_unusual() { unusual_ = interference_ != nullptr || observer_ != nullptr || order_ != WriteOrder::kWhole; }
+  void note_disturbance() { disturbed_ = !odd_.cuts.empty() || !odd_.holds.empty() || odd_.late > 0; }
 
   EventQueue& queue_;
   const HardwareProfile hw_;
@@ -126,6 +183,12 @@ class Network {
   std::vector<Transfer> transfers_;
   std::vector<TransferId> free_transfers_;
   BufferPool messages_;
+  bool unusual_ = false;    // somebody interferes or looks on, or writes keep less order
+  bool disturbed_ = false;  // something may be held back at the switch
+  Interference* interference_ = nullptr;
+  Observer* observer_ = nullptr;
+  WriteOrder order_ = WriteOrder::kWhole;
+  Anomalies odd_;
 };
 
 }  // namespace slipstream::sim

@@ -81,6 +81,14 @@ void Network::became_dead(std::uint32_t id) {
     free_transfer(held);
     held = next;
   }
+  for (TransferId read = at.first_read; read != kNone;) {
+    Transfer& t = transfers_[read];
+    const TransferId next = t.next_read;
+    t.listed = false;
+    if (t.kind == Kind::kVoid && t.landed == t.size) free_transfer(read);
+    read = next;
+  }
+  if (!odd_.unsettled.empty()) forget_unsettled(id);
   at.first_held = at.last_held = at.first_read = at.last_read = kNone;
   for (std::size_t i = 0; i < nic.grants.size(); ++i) {
     if (nic.grants[i].end != id) continue;
@@ -95,6 +103,7 @@ NodeId Network::take_down(std::uint32_t id) {
   became_dead(id);
   if (!told) return kNoNode;
   raise(at, {.kind = EventKind::kDown, .bytes = {}});
+  if (observer_ != nullptr) saw_down(id);
   return at.node;
 }
 
@@ -117,48 +126,33 @@ void Network::time_out(TransferId id, std::uint32_t silent_end) {
   push(queue_.now() + hw_.nic_timeout, Happening::kNicDone, id);
 }
 
-void Network::kill(NodeId node) {
-  Nic& nic = nics_[index(node)];
-  nic.died = queue_.now();
-  for (std::uint32_t id = 0; id < connections_.size() * 2; ++id) {
-    if (end(id).node != node) continue;
-    if (end(id).connected) time_out(take_transfer(), id);
-    became_dead(id);
-  }
-}
-
-// A dead NIC's packets that had not left it: all of what is in its uplink's queue.
-void Network::tear(std::uint32_t node) {
-  Nic& nic = nics_[node];
-  for (TransferId id = nic.first_data; id != kNone;) {
-    Transfer& t = transfers_[id];
-    const TransferId next = t.next;
-    t.torn = true;
-    t.size = t.switched;
-    if (t.landed == t.switched) drop(id);
-    id = next;
-  }
-  nic.first_data = kNone;
-}
-
+// The end of a transfer that has no packets under way. A read that its reader still counts on stays, without effect,
+// until that end is dead.
 void Network::drop(TransferId id) {
+  make_void(id);
   Transfer& t = transfers_[id];
-  if (t.kind == Kind::kMessage) messages_.give(t.memory.data(), t.memory.size());
-  if (t.kind == Kind::kReadReply) messages_.give(const_cast<std::byte*>(t.body[0].data), t.body[0].size);
-  free_transfer(id);
+  t.landed = t.size;
+  if (!t.listed) free_transfer(id);
+}
+
+// A message is where its receiver finds it, and belongs to it from now on.
+void Network::hand_over(const Transfer& message, const End& to) {
+  raise(to, {.kind = EventKind::kMessage,
+             .peer = connections_[message.connection].ends[message.from].node,
+             .is_answer = message.answers,
+             .bytes = message.memory,
+             .tag = nics_[index(to.node)].next_tag++});
 }
 
 NodeId Network::message_landed(TransferId id, End& to) {
   const Transfer& t = transfers_[id];
-  if (to.state != EndState::kUp || t.torn) {
+  if (to.state != EndState::kUp || t.fate == Fate::kCut) {
     drop(id);
     return kNoNode;
   }
-  raise(to, {.kind = EventKind::kMessage,
-             .peer = connections_[t.connection].ends[t.from].node,
-             .is_answer = t.answers,
-             .bytes = t.memory,
-             .tag = nics_[index(to.node)].next_tag++});
+  if (unusual_) [[unlikely]]
+    return message_landed_unusually(id, to);
+  hand_over(t, to);
   send_ack(id);
   return to.node;
 }
@@ -188,11 +182,10 @@ RemoteKey Network::make_grant(std::uint32_t id, Bytes memory) {
   return (static_cast<RemoteKey>(grant.generation) << 32) | (slot + 1);
 }
 
-// The one place where a write's bytes reach memory: `bytes` of it, from `write.landed` on, one packet. A device that
-// keeps no order inside a packet, or a fault that tears it, would be modelled here.
-void Network::land(std::byte* to, const Transfer& write, std::uint32_t bytes) const {
-  std::size_t skip = write.landed;
-  to += write.landed;
+// The one place where a write's bytes reach memory: `bytes` of it, from `from` on.
+void Network::land(std::byte* to, const Transfer& write, std::uint32_t from, std::uint32_t bytes) const {
+  std::size_t skip = from;
+  to += from;
   for (std::size_t i = 0; i < write.slices && bytes > 0; ++i) {
     const Slice& slice = write.body[i];
     if (skip >= slice.size) {
@@ -210,37 +203,41 @@ void Network::land(std::byte* to, const Transfer& write, std::uint32_t bytes) co
 NodeId Network::write_landed(TransferId id, End& to, std::uint32_t bytes) {
   Transfer& t = transfers_[id];
   const bool last = t.landed + bytes == t.size;
-  NodeId told = kNoNode;
-  bool alive = to.state == EndState::kUp || to.state == EndState::kRevoking;
+  const bool alive = to.state == EndState::kUp || to.state == EndState::kRevoking;
   if (alive) {
     std::byte* const memory = granted(t, to, t.size);
-    if (memory != nullptr) {
-      land(memory, t, bytes);
-    } else {
-      alive = false;
-      const std::uint32_t at = t.connection * 2 + (1u - t.from);
-      t.landed += bytes;
-      told = take_down(at);
-      if (last) free_transfer(id);
-      send_close(at);
-      return told;
-    }
+    if (memory == nullptr) return write_refused(id, bytes);
+    if (unusual_) [[unlikely]]
+      return write_landed_unusually(id, memory, bytes);
+    land(memory, t, t.landed, bytes);
   }
   t.landed += bytes;
-  if (last) alive && !t.torn ? send_ack(id) : free_transfer(id);
+  if (last) alive&& t.fate != Fate::kCut ? send_ack(id) : free_transfer(id);
+  return kNoNode;
+}
+
+NodeId Network::write_refused(TransferId id, std::uint32_t bytes) {
+  Transfer& t = transfers_[id];
+  const std::uint32_t at = t.connection * 2 + (1u - t.from);
+  settle(at, true);  // the writes before it were in order
+  t.landed += bytes;
+  const NodeId told = take_down(at);
+  if (t.landed == t.size) free_transfer(id);
+  send_close(at);
   return told;
 }
 
 NodeId Network::read_requested(TransferId id, End& to) {
   Transfer& t = transfers_[id];
   if (to.state != EndState::kUp && to.state != EndState::kRevoking) {
-    free_transfer(id);
+    drop(id);
     return kNoNode;
   }
+  settle(t.connection * 2 + (1u - t.from), true);
   std::byte* const memory = granted(t, to, t.memory.size());
   if (memory == nullptr) {
     const std::uint32_t at = t.connection * 2 + (1u - t.from);
-    free_transfer(id);
+    drop(id);
     const NodeId told = take_down(at);
     send_close(at);
     return told;
@@ -264,9 +261,10 @@ NodeId Network::read_landed(TransferId id, End& to, std::uint32_t bytes) {
   t.landed += bytes;
   if (t.landed < t.size) return kNoNode;
   NodeId told = kNoNode;
-  if (to.state == EndState::kUp && !t.torn) {
+  if (to.state == EndState::kUp && t.fate != Fate::kCut) {
     SLIP_CHECK(to.first_read == id, "reads of a channel are done in order");
     to.first_read = t.next_read;
+    t.listed = false;
     --to.unacknowledged;
     raise(to, {.kind = EventKind::kReadDone, .bytes = {}, .ticket = t.ticket});
     release_held(to);
@@ -290,9 +288,10 @@ NodeId Network::acknowledged(TransferId id, End& to) {
     return kNoNode;
   }
   --to.unacknowledged;
-  raise(to, {.kind = EventKind::kAcked, .bytes = {}, .ticket = t.ticket});
+  const bool asked = t.ticket != 0;
+  if (asked) raise(to, {.kind = EventKind::kAcked, .bytes = {}, .ticket = t.ticket});
   free_transfer(id);
-  return to.node;
+  return asked ? to.node : kNoNode;
 }
 
 void Network::release_held(End& at) {
@@ -302,7 +301,7 @@ void Network::release_held(End& at) {
     if (at.first_read != kNone && transfers_[at.first_read].sequence < t.sequence) return;
     at.first_held = t.next;
     --at.unacknowledged;
-    raise(at, {.kind = EventKind::kAcked, .bytes = {}, .ticket = t.ticket});
+    if (t.ticket != 0) raise(at, {.kind = EventKind::kAcked, .bytes = {}, .ticket = t.ticket});
     free_transfer(id);
   }
 }
@@ -312,7 +311,7 @@ NodeId Network::control_landed(TransferId id, End& to) {
   const std::uint32_t at = t.connection * 2 + (1u - t.from);
   switch (t.kind) {
     case Kind::kConnect:
-      if (nics_[index(to.node)].died != kPsNever) {
+      if (!nics_[index(to.node)].alive) {
         time_out(id, at);
         return kNoNode;
       }
@@ -322,6 +321,10 @@ NodeId Network::control_landed(TransferId id, End& to) {
       return kNoNode;
     case Kind::kAccept:
       if (to.state != EndState::kConnecting) {  // given up meanwhile
+        if (to.silent) {
+          time_out(id, at);
+          return kNoNode;
+        }
         free_transfer(id);
         send_close(at);
         return kNoNode;
@@ -374,6 +377,7 @@ NodeId Network::nic_done(TransferId id) {
       return state == EndState::kUp || state == EndState::kConnecting ? take_down(at) : kNoNode;
     }
     case Kind::kReadReply: send(id, queue_.now()); return kNoNode;
+    case Kind::kEcho: return echoed(id);
     default: return local_done(id);
   }
 }
@@ -400,6 +404,7 @@ NodeId Network::local_done(TransferId id) {
     raise(from, {.kind = EventKind::kGranted, .bytes = {}, .ticket = t.ticket, .key = make_grant(at, t.memory)});
     return from.node;
   }
+  settle(at, true);
   Nic& nic = nics_[index(from.node)];
   const std::uint64_t slot = (t.key & 0xffffffff) - 1;
   if (slot < nic.grants.size() && nic.grants[slot].end == at && nic.grants[slot].generation == t.key >> 32) {

@@ -1,12 +1,19 @@
 // The parts that a Network is made of, as plain data. Only the Network changes them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/base/ring.h"
+#include "core/base/rng.h"
 #include "core/fabric/fabric.h"
 #include "sim/hardware.h"
+#include "sim/interference.h"
 #include "sim/queue_pair_cache.h"
 
 namespace slipstream::sim {
@@ -25,6 +32,15 @@ enum class TransferKind : std::uint8_t {
   kAccept,
   kClose,  // the connection manager's
   kLocal,  // grant, withdraw, revoke: never on the wire
+  kEcho,   // a message that comes a second time
+  kVoid,   // its packets have no effect any more
+};
+// What has been decided about an op, against its nature.
+enum class Fate : std::uint8_t {
+  kWhole,  // nothing
+  kCut,    // its sender died in the middle: what is on its way lands, no more
+  kLate,   // a write that its sender takes for lost, and that lands later
+  kTorn,   // a write of which some bytes will land
 };
 enum class EndState : std::uint8_t { kUnmade, kConnecting, kUp, kRevoking, kDead };
 
@@ -35,7 +51,8 @@ struct Transfer {
   std::uint8_t from = 0;  // the connection's end that sends it (0 or 1)
   std::uint8_t slices = 0;
   bool answers = false;
-  bool torn = false;  // its sender died in the middle: what is on its way lands, no more
+  bool listed = false;  // a read in its end's list
+  Fate fate = Fate::kWhole;
   std::uint32_t connection = 0;
   TransferId next = kNone;       // in its uplink's queue
   TransferId next_read = kNone;  // in its end's list of reads not done
@@ -57,6 +74,7 @@ struct End {
   Channel channel = 0;
   EndState state = EndState::kUnmade;
   bool connected = false;        // counted among its NIC's queue pairs
+  bool silent = false;           // its node's life is over: nobody answers here
   std::uint32_t queue_pair = 0;  // its slot in the NIC's cache
   std::uint32_t unacknowledged = 0;
   std::uint64_t next_sequence = 0;
@@ -82,6 +100,31 @@ struct Packet {
   TimePs time = 0;
 };
 
+// What a partition holds back, or a late write, of what one end sent.
+struct HeldPacket {
+  TransferId transfer = kNone;
+  std::int64_t wire_bytes = 0;
+  bool first = false;
+  bool last = false;
+};
+struct Hold {
+  std::vector<HeldPacket> packets;
+  TimePs release_at = kPsNever;                  // of a late write; a partition's hold ends with the partition
+  TimePs gives_up_at[2] = {kPsNever, kPsNever};  // the sending NIC; the one that waits for what it sends
+};
+
+// What is not as in a world where all goes well.
+struct Anomalies {
+  std::map<std::pair<std::uint16_t, std::uint16_t>, int> cuts;  // from, to: partitions
+  std::map<std::uint32_t, Hold> holds;                          // by the end that sent it
+  std::map<TransferId, OpVerdict> rigged;                       // writes to be torn or late
+  int late = 0;                                                 // of them, late ones that have not reached the switch
+  std::vector<std::unique_ptr<std::byte[]>> last_words;         // bytes of writes that outlive their writer's memory
+  std::map<std::uint32_t, std::deque<TransferId>> unsettled;    // by target end: writes that are here, not all visible
+  TimePs settle = 0;
+  Rng scatter{0, "write-order"};
+};
+
 // One node's NIC, its two links, and the switch's port towards it.
 struct Nic {
   TimePs engine_free = 0;  // send engine
@@ -95,7 +138,7 @@ struct Nic {
   std::uint64_t bytes_sent = 0;
   std::uint64_t next_tag = 1;
   std::int64_t connected = 0;
-  TimePs died = kPsNever;
+  bool alive = true;
   QueuePairCache queue_pairs;
   std::vector<std::uint32_t> dialled;   // channel -> end + 1
   std::vector<std::uint32_t> accepted;  // channel - kFirstAccepted -> end + 1

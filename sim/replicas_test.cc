@@ -22,14 +22,15 @@ TEST_P(Replicas, EverySegmentIsWholeOnItsBackups) {
   options.replication.policy = GetParam();
   options.replication.factor = 3;
   options.replication.buffers = 8;
-  options.log = {64 * kKiB, 4 * kMiB};
+  options.log.segment_bytes = 64 * kKiB;
+  options.log.memory_bytes = 4 * kMiB;
   options.workload.records = 1000;
   options.warmup_ns = kMillisecond;
   options.duration_ns = 10 * kMillisecond;
   World world(plain_hardware(), SimOptions{}, options.seed);
   for (std::uint16_t i = 0; i < node_count(options); ++i) {
     Fabric& fabric = world.add(kind_of(options, NodeId{i}));
-    world.place(NodeId{i}, make_node(options, NodeId{i}, fabric));
+    world.place(NodeId{i}, make_node(options, NodeId{i}, fabric, world.storage(NodeId{i})));
   }
   ASSERT_EQ(world.run(), Ending::kDone) << world.trouble();
 
@@ -37,16 +38,18 @@ TEST_P(Replicas, EverySegmentIsWholeOnItsBackups) {
   std::uint64_t open_bytes = 0;
   for (std::uint16_t s = 1; s <= options.servers; ++s) {
     const Log& log = dynamic_cast<const ServerNode&>(world.node(NodeId{s})).master().log();
-    for (std::uint64_t i = 0; i < log.segment_count(); ++i) {
-      const Segment& segment = log.segment(i);
+    for (std::uint32_t i = 0; i < log.segments().size(); ++i) {
+      const Segment& segment = log.slot(i);
       const ConstBytes sealed = segment.memory.first(segment.sealed);
       int copies = 0;
       for (std::uint16_t b = 1; b <= options.servers; ++b) {
-        const std::vector<FrameId> frames = world.storage(NodeId{b}).frames();
-        bool here = std::find(frames.begin(), frames.end(), std::uint64_t{s} << 48 | i) != frames.end();
+        const std::vector<StoredFrame> frames = world.storage(NodeId{b}).frames();
+        bool here = std::any_of(frames.begin(), frames.end(), [&](const StoredFrame& frame) {
+          return frame.id == frame_of(s, index(segment.identity.segment));
+        });
         const Backup& backup = dynamic_cast<const ServerNode&>(world.node(NodeId{b})).backup();
         for (const FoundReplica& found : backup.replicas()) {
-          if (found.record.master != s || found.record.segment != i) continue;
+          if (found.record.master != s || found.record.segment != index(segment.identity.segment)) continue;
           // expect a replica that is still in its buffer to be the primary's bytes, certified to their end
           EXPECT_TRUE(std::equal(sealed.begin(), sealed.end(), found.buffer.begin())) << s << "/" << i;
           EXPECT_EQ(walk_certificates(found.buffer, segment.identity).valid_bytes(), segment.sealed);

@@ -4,6 +4,10 @@
 
 namespace slipstream::sim {
 
+void RunToCompletion::stood_still(TimePs by) {
+  if (busy_until_ >= host_.queue().now() - by) busy_until_ += by;
+}
+
 void RunToCompletion::arrived() {
   if (scheduled_) return;
   if (busy_until_ <= host_.queue().now()) return turn();
@@ -27,6 +31,7 @@ void RunToCompletion::turn() {
   host_.use.dispatch += busy;
   busy_until_ = now + busy;
   host_.finish(busy_until_);
+  host_.took_turn(0, now, busy, n);
 
   const TimePs deadline = host_.deadline();
   if (pending() || deadline <= busy_until_) {

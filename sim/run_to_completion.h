@@ -16,6 +16,10 @@ class RunToCompletion {
   RunToCompletion(Host& host, CheckContext& context, const HardwareProfile& hardware, std::uint32_t batch)
       : host_(host), context_(context), idle_turn_(hardware.cpu_idle_turn), events_(batch) {}
 
+  // The core stood still until now: what it was about to do, it does `by` later.
+  void stood_still(TimePs by);
+  void set_hardware(const HardwareProfile& hardware) { idle_turn_ = hardware.cpu_idle_turn; }
+
   void arrived();  // something is in the inboxes
   void turn();     // Happening::kTurn
   void alarm();    // Happening::kAlarm

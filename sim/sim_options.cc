@@ -22,4 +22,11 @@ std::optional<Waiting> waiting_of(std::string_view text) {
   return std::nullopt;
 }
 
+std::optional<WriteOrder> write_order_of(std::string_view text) {
+  if (text == "whole") return WriteOrder::kWhole;
+  if (text == "blocks") return WriteOrder::kBlocks;
+  if (text == "none") return WriteOrder::kNone;
+  return std::nullopt;
+}
+
 }  // namespace slipstream::sim

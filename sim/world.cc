@@ -58,8 +58,11 @@ World::World(const HardwareProfile& hardware, const SimOptions& options, std::ui
       options_(checked(options)),
       prices_(hardware_.costs()),
       network_(queue_, hardware_) {
+  network_.set_write_order(options.write_order, options.write_settle_ns * kPsPerNs, seed);
   context_.seed = seed;
-  context_.describe = [](const void* node) { return static_cast<const Node*>(node)->describe(); };
+  context_.describe = [](const void* node) {
+    return node == nullptr ? std::string("none") : static_cast<const Node*>(node)->describe();
+  };
 }
 
 Fabric& World::add(NodeKind kind) {
@@ -69,19 +72,32 @@ Fabric& World::add(NodeKind kind) {
   Machine& made = machines_.emplace_back(network_, queue_, hardware_, kind,
                                          threaded ? DispatchWorkers::compute_costs(hardware_) : prices_,
                                          options_.keep_stored_bytes);
-  if (threaded) {
-    made.workers.emplace(made.host, context_, hardware_, options_, kinds_);
-  } else {
-    made.loop.emplace(made.host, context_, hardware_, options_.batch);
-  }
+  if (options_.rare_one_in > 0) made.host.draw_rare_choices(context_.seed, options_.rare_one_in);
+  make_cores(made, threaded);
   return made.host.fabric();
 }
 
 void World::place(NodeId id, std::unique_ptr<Node> node) { machine(id).host.place(std::move(node)); }
 
+void World::place(NodeId id, MakeNode make) {
+  Machine& at = machine(id);
+  at.make = std::move(make);
+  at.host.place(at.make(id, at.host.fabric(), at.host.storage()));
+}
+
+void World::make_cores(Machine& machine, bool threaded) {
+  if (threaded) {
+    machine.workers.emplace(machine.host, context_, hardware(machine), options_, kinds_);
+  } else {
+    machine.loop.emplace(machine.host, context_, hardware(machine), options_.batch);
+  }
+}
+
 void World::start() {
   started_ = true;
-  for (Machine& each : machines_) each.loop ? each.loop->turn() : each.workers->start();
+  for (Machine& each : machines_) {
+    if (!each.still) each.loop ? each.loop->turn() : each.workers->start();
+  }
 }
 
 Ending World::run(const std::function<bool()>& stop) {
@@ -101,7 +117,7 @@ Ending World::run(const std::function<bool()>& stop) {
 }
 
 // Gives the machine whose node may have taken a turn, or nullptr.
-World::Machine* World::carry_out(const QueuedEvent& event) {
+World::Machine* World::carry_out(const QueuedEvent event) {
   const auto kind = static_cast<Happening>(event.kind);
   switch (kind) {
     case Happening::kDataAtSwitch:
@@ -118,19 +134,18 @@ World::Machine* World::carry_out(const QueuedEvent& event) {
       at.workers->ops_ready(event.what);
       return nullptr;
     }
-    default: break;
+    case Happening::kAlarm:
+    case Happening::kTurn:
+    case Happening::kServed:
+    case Happening::kWorkers: break;
+    default: return carry_out_rare(event);
   }
   Machine& at = machines_[event.what];
   switch (kind) {
-    case Happening::kStorageDone:
-      at.host.storage().done();
-      at.arrived();
-      break;
     case Happening::kAlarm: at.alarm(); break;
     case Happening::kTurn: at.loop->turn(); break;
     case Happening::kServed: at.workers->served(); break;
-    case Happening::kWorkers: at.workers->workers_wake(); break;
-    default: SLIP_CHECK(false, "event of kind {}", event.kind);
+    default: at.workers->workers_wake();
   }
   return &at;
 }
@@ -141,21 +156,27 @@ bool World::all_done() const {
   for (const Machine& each : machines_) {
     if (each.host.kind() != NodeKind::kCoordinator) continue;
     coordinated = true;
-    all &= each.host.node().done();
+    all &= each.host.alive() && each.host.node().done();
   }
   if (coordinated) return all;
-  for (const Machine& each : machines_) all &= each.host.node().done();
+  for (const Machine& each : machines_) all &= !each.host.alive() || each.host.node().done();
   return all;
 }
 
 bool World::in_trouble() {
   for (const Machine& each : machines_) {
-    std::string trouble = each.host.node().trouble();
+    std::string trouble = each.host.alive() ? each.host.node().trouble() : std::string();
     if (trouble.empty()) continue;
     trouble_ = fmt::format("node {}: {}", index(each.host.id()), trouble);
     return true;
   }
   return false;
+}
+
+std::uint64_t World::taken(Rare rare) const {
+  std::uint64_t sum = 0;
+  for (const Machine& each : machines_) sum += each.host.taken(rare);
+  return sum;
 }
 
 NodeReport World::report(NodeId id) const { return machine(id).host.report(prices_); }
@@ -179,7 +200,7 @@ std::uint64_t World::state_hash() const {
   std::uint64_t hash = mix64(static_cast<std::uint64_t>(queue_.now())) ^ mix64(queue_.popped() + 1);
   const auto add = [&hash](std::uint64_t value) { hash = mix64(hash ^ value); };
   for (const Machine& each : machines_) {
-    add(each.host.node().state_hash());
+    add(each.host.alive() ? each.host.node().state_hash() : 0);
     add(network_.bytes_sent(each.host.id()));
     add(each.host.use.turns);
     add(static_cast<std::uint64_t>(each.host.use.dispatch));

@@ -3,8 +3,10 @@
 //
 //   World world(hardware, options, seed);
 //   Fabric& fabric = world.add(NodeKind::kServer);
-//   world.place(NodeId{0}, make_node(cluster, NodeId{0}, fabric));
+//   world.place(NodeId{0}, make_node(cluster, NodeId{0}, fabric, world.storage(NodeId{0})));
 //   const Ending ending = world.run();
+//
+// A node that is placed as a factory can die and have later lives.
 //
 // Units: picoseconds inside, nanoseconds towards nodes. Invariant: the same machines, nodes, options and seed give the
 // same run, byte for byte.
@@ -58,17 +60,46 @@ class World {
   // Machines are numbered from 0 in the order of adding; all are added before the first run().
   Fabric& add(NodeKind kind);
   void place(NodeId id, std::unique_ptr<Node> node);
+  // Makes a node for each of its lives; its memory comes from the fabric, the storage is what an earlier life left.
+  using MakeNode = std::function<std::unique_ptr<Node>(NodeId id, Fabric& fabric, const Storage& storage)>;
+  void place(NodeId id, MakeNode make);
 
   // Goes on until the end, or until `stop` (asked after each event, when given) says so. May be called again.
   Ending run(const std::function<bool()>& stop = nullptr);
 
-  Node& node(NodeId id) { return machine(id).host.node(); }
+  // Lives (world_lives.cc). A node that is dead cannot die, nor a living one start anew: then nothing happens.
+  struct Crash {
+    bool keeps_memory = true;
+    bool keeps_storage = true;
+    std::uint64_t salt = 0;  // draws how much of the storage operations under way was done
+  };
+  void crash(NodeId id, const Crash& how);
+  void restart(NodeId id);
+  bool alive(NodeId id) const { return machine(id).host.alive(); }
+  // The cores stand still, after the turn that they are in, until as many resume()s; the NIC goes on.
+  void pause(NodeId id);
+  void resume(NodeId id);
+  // The cores take `factor` times as long, in this life and later ones.
+  void slow(NodeId id, std::uint32_t factor);
+  // What may go against the nature of ops, messages and appends from now on; nullptr: nothing.
+  void set_interference(Interference* interference);
+  // Whom to tell what happens; nullptr: nobody. It outlives the world's last run.
+  void observe(Observer* observer);
+  Observer* observer() const { return observer_; }
+  // Asks to be called during the run, at this time or, when it has passed, now.
+  void at(TimePs time, std::function<void()> call);
+
+  Node& node(NodeId id) { return machine(id).host.node(); }  // alive
   Storage& storage(NodeId id) { return machine(id).host.storage(); }
   const std::string& trouble() const { return trouble_; }  // "server-1: ..."; when run() ended in kTrouble
+  SimFabric& fabric(NodeId id) { return machine(id).host.fabric(); }
+  Medium& medium(NodeId id) { return machine(id).host.medium(); }
   TimePs now_ps() const { return queue_.now(); }
   std::uint64_t events() const { return queue_.popped(); }
   Network& network() { return network_; }
 
+  // How often the unusual was chosen, by all nodes (SimOptions::rare_one_in).
+  std::uint64_t taken(Rare rare) const;
   NodeReport report(NodeId id) const;  // without the client's counters, which are the node's
   CoreReport core_report(NodeId id) const;
   // Of all nodes' states and all counters: equal for equal runs.
@@ -79,18 +110,37 @@ class World {
     Host host;
     std::optional<RunToCompletion> loop;  // one of the two
     std::optional<DispatchWorkers> workers;
+    bool still = false;  // dead, or paused
+    int pauses = 0;
+    TimePs paused_at = 0;
+    std::vector<QueuedEvent> held;  // its cores' events, while paused
+    std::optional<HardwareProfile> slowed;
+    MakeNode make;
 
     Machine(Network& network, EventQueue& queue, const HardwareProfile& hardware, NodeKind kind, const CostTable& costs,
             bool keeps_stored)
         : host(network, queue, hardware, kind, costs, keeps_stored) {}
-    void arrived() { loop ? loop->arrived() : workers->arrived(); }
+    bool threaded() const { return workers.has_value(); }
+    void arrived() {
+      if (still) [[unlikely]]
+        return;
+      loop ? loop->arrived() : workers->arrived();
+    }
     void alarm() { loop ? loop->alarm() : workers->alarm(); }
   };
 
   Machine& machine(NodeId id) { return machines_[index(id)]; }
   const Machine& machine(NodeId id) const { return machines_[index(id)]; }
   void start();
-  Machine* carry_out(const QueuedEvent& event);
+  void make_cores(Machine& machine, bool threaded);
+  const HardwareProfile& hardware(const Machine& machine) const { return machine.slowed ? *machine.slowed : hardware_; }
+  CostTable costs(const Machine& machine) const;
+  std::vector<QueuedEvent> take_core_events(NodeId id);
+  void begin_life(NodeId id);
+  void retire(NodeId id);
+  void call(std::uint32_t call);
+  Machine* carry_out(QueuedEvent event);
+  Machine* carry_out_rare(QueuedEvent event);
   bool all_done() const;
   bool in_trouble();
 
@@ -102,8 +152,10 @@ class World {
   CheckContext context_;
   std::vector<NodeKind> kinds_;
   std::deque<Machine> machines_;
+  std::deque<std::function<void()>> calls_;
   bool started_ = false;
   std::string trouble_;
+  Observer* observer_ = nullptr;
 };
 
 }  // namespace slipstream::sim

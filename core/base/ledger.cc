@@ -20,7 +20,8 @@ std::string_view name(Work work) {
                                                                       "replica_update",
                                                                       "issue",
                                                                       "mutation",
-                                                                      "read"};
+                                                                      "read",
+                                                                      "cleaned_bytes"};
   return kNames[static_cast<std::size_t>(work)];
 }
 

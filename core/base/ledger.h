@@ -31,7 +31,8 @@ enum class Work : std::uint8_t {
   kReplicaUpdate,  // a replication request applied at a backup (bookkeeping, without the copy)
   kIssue,          // an operation drawn and built by a client
   kMutation,       // facts for the denominators, free of cost: a mutation executed,
-  kRead,           // a read executed
+  kRead,           // a read executed,
+  kCleanedBytes,   // bytes copied to make room in the log; they are in kCopyBytes, too
   kCount
 };
 inline constexpr std::size_t kWorkKinds = static_cast<std::size_t>(Work::kCount);

@@ -33,6 +33,10 @@ class FabricBench {
 
   // The node dies without a word, as by kill -9. Its fabric is not used again. False: this bench cannot do that.
   virtual bool kill(NodeId node) = 0;
+
+  // A killed node comes to life again: fabric(node) is a new one, where the memory is that the old one left. False:
+  // this bench cannot do that.
+  virtual bool restart(NodeId) { return false; }
 };
 
 using MakeFabricBench = std::function<std::unique_ptr<FabricBench>(std::uint16_t nodes)>;

@@ -23,17 +23,23 @@ class FaultyBench : public FabricBench {
   FaultyBench(const MakeFabricBench& make, const FaultyOptions& options, std::uint16_t nodes, std::uint16_t failing)
       : inner_(make(nodes)) {
     for (std::uint16_t i = 0; i < nodes; ++i) {
-      const NodeId node{i};
-      fabrics_.push_back(
-          std::make_unique<FaultyFabric>(inner_->fabric(node), i < failing ? options : FaultyOptions{}, node));
+      options_.push_back(i < failing ? options : FaultyOptions{});
+      fabrics_.push_back(std::make_unique<FaultyFabric>(inner_->fabric(NodeId{i}), options_.back(), NodeId{i}));
     }
   }
   Fabric& fabric(NodeId node) override { return *fabrics_[index(node)]; }
+  FaultyFabric& faulty(NodeId node) { return *fabrics_[index(node)]; }
   void pump() override { inner_->pump(); }
   bool kill(NodeId node) override { return inner_->kill(node); }
+  bool restart(NodeId node) override {
+    if (!inner_->restart(node)) return false;
+    fabrics_[index(node)] = std::make_unique<FaultyFabric>(inner_->fabric(node), options_[index(node)], node);
+    return true;
+  }
 
  private:
   std::unique_ptr<FabricBench> inner_;
+  std::vector<FaultyOptions> options_;
   std::vector<std::unique_ptr<FaultyFabric>> fabrics_;
 };
 
@@ -113,7 +119,7 @@ void a_channel_is_lost_at_its_op(const MakeFabricBench& make) {
   // Given a loss at the 10th op, expect one kDown at each end, nothing of op 10 and later, a revocation that is
   // answered, and a new channel that works.
   FaultyOptions options;
-  options.schedule = {{10, Fault::kChannelLoss}};
+  options.schedule = {{10, FabricFault::kChannelLoss}};
   Stage stage(with(make, options, 1), 2);
   const Link link = stage.connect(stage[0], stage[1]);
   for (int i = 1; i <= 20; ++i) stage[0].send(link.near, std::to_string(i));
@@ -134,7 +140,7 @@ void a_channel_is_lost_at_its_op(const MakeFabricBench& make) {
 }
 
 // One run: nine whole writes, the tenth torn over old bytes. Returns the torn range, checked against old and new.
-std::string torn_bytes(const MakeFabricBench& make, Fault fault, std::uint64_t seed, std::string& mask) {
+std::string torn_bytes(const MakeFabricBench& make, FabricFault fault, std::uint64_t seed, std::string& mask) {
   constexpr std::size_t kBlock = 1024;
   constexpr std::size_t kOffset = 9 * kBlock + 40;
   constexpr std::size_t kTorn = 700;
@@ -180,23 +186,164 @@ std::string torn_bytes(const MakeFabricBench& make, Fault fault, std::uint64_t s
 void a_torn_write_lands_in_part(const MakeFabricBench& make) {
   // Given a write torn at a byte or in blocks, expect new bytes where it landed, old ones elsewhere, borders only where
   // the fault allows them, all else whole, and different seeds to tear differently.
-  for (const Fault fault : {Fault::kTornByte, Fault::kTornBlocks64, Fault::kTornBlocks128}) {
+  for (const FabricFault fault :
+       {FabricFault::kTornByte, FabricFault::kTornBlocks64, FabricFault::kTornBlocks128, FabricFault::kTornAnywhere}) {
     std::set<std::string> outcomes;
     for (std::uint64_t seed = 1; seed <= 8; ++seed) {
       std::string mask;
       outcomes.insert(torn_bytes(make, fault, seed, mask));
-      const std::size_t block = fault == Fault::kTornBlocks64 ? 64 : 128;
+      const std::size_t block = fault == FabricFault::kTornBlocks64 ? 64 : 128;
       for (std::size_t i = 1; i < mask.size(); ++i) {
         if (mask[i] == mask[i - 1]) continue;
-        if (fault == Fault::kTornByte) {
+        if (fault == FabricFault::kTornByte) {
           EXPECT_EQ(mask[i], '0') << "bytes behind the cut";
-        } else {
+        } else if (fault != FabricFault::kTornAnywhere) {
           EXPECT_EQ((9 * 1024 + 40 + i) % block, 0u) << "torn inside a block";
         }
       }
     }
     EXPECT_GT(outcomes.size(), 4u);
   }
+}
+
+void advance(Stage& stage, NodeId node, TimeNs now) {
+  dynamic_cast<FaultyBench&>(stage.bench()).faulty(node).advance(now);
+}
+
+void channels_are_lost_at_a_time(const MakeFabricBench& make) {
+  // Given a loss of the channels with node 1 at a time, expect nothing before, then each of them down at both ends,
+  // without an op; the channel with node 2 to stay; and a new one with node 1 to work.
+  FaultyOptions options;
+  options.timed = {{1000, FabricFault::kChannelLoss, NodeId{1}, 0, 0}};
+  Stage stage(with(make, options, 1), 3);
+  const Link out = stage.connect(stage[0], stage[1]);
+  const Link in = stage.connect(stage[1], stage[0]);
+  const Link other = stage.connect(stage[0], stage[2]);
+  advance(stage, NodeId{0}, 999);
+  stage.settle();
+  EXPECT_FALSE(stage[0].has(EventKind::kDown, out.near));
+  advance(stage, NodeId{0}, 1000);
+  ASSERT_TRUE(stage.until([&] {
+    return stage[0].has(EventKind::kDown, out.near) && stage[1].has(EventKind::kDown, out.far) &&
+           stage[1].has(EventKind::kDown, in.near) && stage[0].has(EventKind::kDown, in.far);
+  }));
+  advance(stage, NodeId{0}, 2000);
+  stage.settle();
+  EXPECT_EQ(stage[0].count(EventKind::kDown, out.near), 1u);
+  stage[0].send(other.near, "alive");
+  EXPECT_TRUE(stage.until([&] { return stage[2].has(EventKind::kMessage, other.far); }));
+}
+
+void messages_are_lost_and_doubled_at_a_time(const MakeFabricBench& make) {
+  // Given, at one time, a loss of the next message of node 2 and a second copy of the next of node 1, expect these and
+  // no other to be lost and to come twice.
+  FaultyOptions options;
+  options.timed = {{10, FabricFault::kMessageLoss, NodeId{2}, 0, 0}, {10, FabricFault::kMessageTwice, NodeId{1}, 0, 0}};
+  Stage stage(with(make, options, 1), 3);
+  const Link one = stage.connect(stage[1], stage[0]);
+  const Link two = stage.connect(stage[2], stage[0]);
+  const auto send = [&](const std::string& text) {
+    stage[1].send(one.near, text);
+    stage[1].send(one.near, text + " behind");
+    stage[2].send(two.near, text);
+    stage[2].send(two.near, text + " behind");
+  };
+  send("before");
+  ASSERT_TRUE(stage.until([&] { return stage[0].messages(one.far).size() + stage[0].messages(two.far).size() == 4; }));
+  advance(stage, NodeId{0}, 10);
+  send("after");
+  EXPECT_TRUE(
+      stage.until([&] { return stage[0].messages(one.far).size() == 5 && stage[0].messages(two.far).size() == 3; }));
+  stage.settle();
+  EXPECT_EQ(std::count_if(stage[0].seen.begin(), stage[0].seen.end(), [](const auto& s) { return s.bytes == "after"; }),
+            2);
+}
+
+// A write of node 0 that is held back, over the second half of what a first one wrote.
+struct LateWrite {
+  static constexpr std::size_t kHalf = 3000;
+
+  LateWrite(const MakeFabricBench& make, const FaultyOptions& options) : stage(with(make, options, 1), 2) {
+    link = stage.connect(stage[0], stage[1]);
+    source = stage[0].region(2 * kHalf);
+    target = stage[1].region(2 * kHalf);
+    fill(source, 1);
+    key = stage.grant(stage[1], link.far, target);
+    stage[0].write(link.near, source.first(kHalf), key, 0, 1);
+    EXPECT_TRUE(stage.until([&] { return stage[0].acked(link.near) == 1; }));
+    advance(stage, NodeId{0}, 1000);
+    stage[0].write(link.near, source.subspan(kHalf), key, kHalf, 2);
+    EXPECT_TRUE(stage.until([&] { return stage[0].has(EventKind::kDown, link.near); }));
+    EXPECT_FALSE(stage[1].has(EventKind::kDown, link.far));
+    fill(source.subspan(kHalf), 2);  // its writer has given it up
+  }
+  static FaultyOptions options() {
+    FaultyOptions o;
+    o.timed = {{1000, FabricFault::kLateWrite, kNoNode, 500, 0}};
+    return o;
+  }
+
+  Stage stage;
+  Link link;
+  Bytes source;
+  Bytes target;
+  RemoteKey key = 0;
+};
+
+void a_late_write_lands_though_its_writer_goes_on(const MakeFabricBench& make) {
+  // Given a write that lands 500 ns late, expect its channel down for the writer at once; a new channel of the same
+  // number to work meanwhile; its bytes, as they were, to land at their time and not before; then the other end down.
+  LateWrite late(make, LateWrite::options());
+  late.stage[0].connect(late.link.near, NodeId{1});
+  ASSERT_TRUE(late.stage.until([&] { return late.stage[0].count(EventKind::kConnected, late.link.near) == 2; }));
+  late.stage[0].send(late.link.near, "new", 7);
+  ASSERT_TRUE(late.stage.until([&] { return late.stage[0].acked(late.link.near) == 7; }));
+  advance(late.stage, NodeId{0}, 1499);
+  late.stage.settle();
+  EXPECT_EQ(text(late.target.subspan(LateWrite::kHalf)), std::string(LateWrite::kHalf, '\0'));
+  advance(late.stage, NodeId{0}, 1500);
+  ASSERT_TRUE(late.stage.until([&] { return late.stage[1].has(EventKind::kDown, late.link.far); }));
+  EXPECT_TRUE(text(late.target) == pattern(1, 2 * LateWrite::kHalf));
+  late.stage.settle();
+  EXPECT_EQ(late.stage[0].count(EventKind::kDown, late.link.near), 1u);
+  late.stage[0].send(late.link.near, "alive", 8);
+  EXPECT_TRUE(late.stage.until([&] { return late.stage[0].acked(late.link.near) == 8; }));
+}
+
+void a_revoked_late_write_does_not_land(const MakeFabricBench& make) {
+  // Given a late write, and its channel revoked by the other end before, expect memory that is still.
+  LateWrite late(make, LateWrite::options());
+  late.stage[1].revoke(late.link.far);
+  ASSERT_TRUE(late.stage.until([&] { return late.stage[1].has(EventKind::kRevoked, late.link.far); }));
+  const std::string at_revoked = text(late.target);
+  late.stage.settle();
+  advance(late.stage, NodeId{0}, 2000);
+  late.stage.settle();
+  EXPECT_TRUE(text(late.target) == at_revoked);
+  EXPECT_EQ(late.stage[0].count(EventKind::kDown, late.link.near), 1u);
+}
+
+void a_bit_of_durable_memory_is_inverted(const MakeFabricBench& make) {
+  // Given durable memory and other, expect one bit of the first to differ, where there is something.
+  FaultyOptions options;
+  options.timed = {{5, FabricFault::kBitFlip, kNoNode, 0, 77}};
+  Stage stage(with(make, options, 1), 1);
+  const Bytes durable = stage[0].durable("durable", 5000);
+  const Bytes other = stage[0].region(5000);
+  for (const Bytes memory : {durable, other}) fill(memory.first(300), 3);
+  const std::string before = text(durable);
+  advance(stage, NodeId{0}, 5);
+  EXPECT_TRUE(text(other.first(300)) == pattern(3, 300));
+  const std::string after = text(durable);
+  int bits = 0;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    const auto changed = static_cast<unsigned char>(before[i] ^ after[i]);
+    for (int bit = 0; bit < 8; ++bit) bits += changed >> bit & 1;
+    if (changed != 0) {
+      EXPECT_LT(i, 300u);
+    }
+  }
+  EXPECT_EQ(bits, 1);
 }
 
 void chances_are_drawn_for_every_op(const MakeFabricBench& make) {
@@ -229,7 +376,7 @@ void chances_are_drawn_for_every_op(const MakeFabricBench& make) {
 std::vector<FabricCase> faulty_conformance(const MakeFabricBench& make) {
   // All wrapped, none failing; then node 0 with a fault that never comes, so that every op and event is looked at.
   FaultyOptions never;
-  never.schedule = {{~std::uint64_t{0}, Fault::kChannelLoss}};
+  never.schedule = {{~std::uint64_t{0}, FabricFault::kChannelLoss}};
   std::vector<FabricCase> cases = fabric_conformance(with(make, {}, 0));
   for (FabricCase& c : fabric_conformance(with(make, never, 99))) {
     c.name += "_while_watched";
@@ -240,6 +387,11 @@ std::vector<FabricCase> faulty_conformance(const MakeFabricBench& make) {
   cases.push_back({"messages_come_late", make, messages_come_late});
   cases.push_back({"a_channel_is_lost_at_its_op", make, a_channel_is_lost_at_its_op});
   cases.push_back({"a_torn_write_lands_in_part", make, a_torn_write_lands_in_part});
+  cases.push_back({"channels_are_lost_at_a_time", make, channels_are_lost_at_a_time});
+  cases.push_back({"messages_are_lost_and_doubled_at_a_time", make, messages_are_lost_and_doubled_at_a_time});
+  cases.push_back({"a_late_write_lands_though_its_writer_goes_on", make, a_late_write_lands_though_its_writer_goes_on});
+  cases.push_back({"a_revoked_late_write_does_not_land", make, a_revoked_late_write_does_not_land});
+  cases.push_back({"a_bit_of_durable_memory_is_inverted", make, a_bit_of_durable_memory_is_inverted});
   cases.push_back({"chances_are_drawn_for_every_op", make, chances_are_drawn_for_every_op});
   return cases;
 }

@@ -123,6 +123,10 @@ Bytes Player::region(std::size_t bytes) {
   return fabric_.create_region("conformance-" + std::to_string(regions_++), bytes, Access::kGrantable).memory;
 }
 
+Bytes Player::durable(std::string_view name, std::size_t bytes) {
+  return fabric_.create_region(name, bytes, Access::kDurable).memory;
+}
+
 Stage::Stage(const MakeFabricBench& make, std::uint16_t nodes) : bench_(make(nodes)) {
   for (std::uint16_t i = 0; i < nodes; ++i) {
     players_.push_back(std::make_unique<Player>(NodeId{i}, bench_->fabric(NodeId{i})));
@@ -201,6 +205,13 @@ void Stage::settle() {
 bool Stage::kill(Player& player) {
   if (!bench_->kill(player.id())) return false;
   player.alive = false;
+  return true;
+}
+
+bool Stage::restart(std::size_t i) {
+  const NodeId id = players_[i]->id();
+  if (!bench_->restart(id)) return false;
+  players_[i] = std::make_unique<Player>(id, bench_->fabric(id));
   return true;
 }
 

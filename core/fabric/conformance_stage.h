@@ -53,6 +53,7 @@ class Player {
   const Seen* last(EventKind kind, Channel channel) const;
 
   Bytes region(std::size_t bytes);  // zeroed memory of its own
+  Bytes durable(std::string_view name, std::size_t bytes);
   Channel next_channel() { return next_channel_++; }
 
   std::vector<Seen> seen;
@@ -90,6 +91,8 @@ class Stage {
   void settle();
   // Dies as by kill -9; false when the bench cannot do that.
   bool kill(Player& player);
+  // Its next life is stage[i], a new player; false when the bench cannot do that.
+  bool restart(std::size_t i);
 
  private:
   void turn(const Player* silent);
@@ -111,6 +114,7 @@ const CaseList& channel_cases();
 const CaseList& message_cases();
 const CaseList& memory_cases();
 const CaseList& fault_cases();
+const CaseList& life_cases();
 const CaseList& model_cases();
 
 }  // namespace slipstream::conformance

@@ -2,6 +2,11 @@
 
 namespace slipstream {
 
+std::string_view name(WriteOrder order) {
+  static constexpr std::string_view kNames[] = {"none promised", "128-byte blocks, each whole", "rising addresses"};
+  return kNames[static_cast<std::size_t>(order)];
+}
+
 std::string_view name(OpKind kind) {
   static constexpr std::string_view kNames[] = {"send", "write", "read", "connect", "revoke", "grant", "withdraw"};
   return kNames[static_cast<std::size_t>(kind)];

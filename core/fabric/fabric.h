@@ -46,7 +46,9 @@ inline constexpr std::size_t kMaxSlices = 8;                 // gather list of o
 // What a region is for. Least is best: local memory need not be reachable for anybody else.
 enum class Access : std::uint8_t {
   kLocal,      // source of our writes and messages, destination of our reads
-  kGrantable,  // parts of it may be granted to a channel, too; where memory lives in files, it outlives the process
+  kGrantable,  // parts of it may be granted to a channel, too
+  kDurable,    // grantable, and kept over a crash of its node, as battery-backed memory is: a later life of the node
+               //   that creates a region of this name and size finds in it what was there
 };
 
 // Memory that the fabric may read from and write to. Lives as long as the fabric.
@@ -116,6 +118,15 @@ struct Event {
   std::uint64_t amount = 0;
 };
 
+// What a fabric promises of the order in which the bytes of one write become visible. Readers that trust in more than
+// they were promised lose data; nothing of Slipstream but the policies that are there to be refuted does.
+enum class WriteOrder : std::uint8_t {
+  kNone,    // any subset may be there before the acknowledgement
+  kBlocks,  // whole 128-byte aligned blocks, in any order
+  kWhole,   // in rising address order
+};
+
+std::string_view name(WriteOrder order);  // "none promised", ...
 std::string_view name(OpKind kind);
 std::string_view name(EventKind kind);
 
@@ -123,11 +134,14 @@ class Fabric {
  public:
   virtual ~Fabric() = default;
 
-  // Zeroed memory, registered, aligned to a page. `name` is unique at this node; where memory lives in files, it is the
-  // file's name. Throws std::runtime_error with cause and remedy when the memory cannot be had.
+  // Zeroed memory (kDurable: see there), registered, aligned to a page. `name` is unique at this node; where memory
+  // lives in files, it is the file's name. Throws std::runtime_error with cause and remedy when the memory cannot be
+  // had.
   virtual Region create_region(std::string_view name, std::size_t bytes, Access access) = 0;
 
   virtual void post(std::span<const Op> ops) = 0;
+
+  virtual WriteOrder write_order() const { return WriteOrder::kNone; }
 
   // Fills at most events.size() events, oldest first; returns how many. Ends the life of the views of the last poll.
   virtual std::size_t poll(std::span<Event> events) = 0;

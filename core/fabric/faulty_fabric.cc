@@ -13,8 +13,20 @@ namespace {
 constexpr std::uint64_t kMillion = 1'000'000;
 // Marks the tag of a message's second copy, so that it is another tag.
 constexpr std::uint64_t kSecondCopy = std::uint64_t{1} << 63;
+// A torn write takes its place among the ops of a channel, of which there may be kWindowOps.
+constexpr std::size_t kMostPieces = 64;
+// How often memory is searched for something that a flip would change.
+constexpr TimeNs kLookForBits = kMillisecond;
 
 bool is_data(OpKind kind) { return kind == OpKind::kSend || kind == OpKind::kWrite || kind == OpKind::kRead; }
+bool is_of_messages(FabricFault fault) {
+  return fault == FabricFault::kMessageLoss || fault == FabricFault::kMessageTwice;
+}
+
+bool any_timed(const FaultyOptions& options, bool of_messages) {
+  return std::any_of(options.timed.begin(), options.timed.end(),
+                     [&](const FaultyOptions::Timed& t) { return is_of_messages(t.fault) == of_messages; });
+}
 
 std::size_t bytes_of(std::span<const Slice> body) {
   std::size_t size = 0;
@@ -27,44 +39,133 @@ std::size_t bytes_of(std::span<const Slice> body) {
 FaultyFabric::FaultyFabric(Fabric& inner, const FaultyOptions& options, NodeId node)
     : inner_(inner),
       options_(options),
-      posts_fail_(!options.schedule.empty() || options.channel_loss_ppm != 0 || options.torn_write_ppm != 0),
-      messages_fail_(options.message_loss_ppm != 0 || options.message_twice_ppm != 0 || options.message_late_ppm != 0),
+      posts_fail_(!options.schedule.empty() || options.channel_loss_ppm != 0 || options.torn_write_ppm != 0 ||
+                  any_timed(options, false)),
+      messages_fail_(options.message_loss_ppm != 0 || options.message_twice_ppm != 0 || options.message_late_ppm != 0 ||
+                     any_timed(options, true)),
+      node_(node),
       rng_(options.seed, "faulty-fabric", index(node)) {
   SLIP_CHECK(options.longest_delay_polls > 0, "a late message comes with a later poll");
+  const auto late = std::count_if(options.timed.begin(), options.timed.end(),
+                                  [](const Timed& t) { return t.fault == FabricFault::kLateWrite; });
+  if (late == 0) return;
+  late_memory_ = inner.create_region("late-writes", static_cast<std::size_t>(late) * kLateBytes, Access::kLocal);
 }
 
 Region FaultyFabric::create_region(std::string_view name, std::size_t bytes, Access access) {
-  return inner_.create_region(name, bytes, access);
+  const Region region = inner_.create_region(name, bytes, access);
+  if (access == Access::kDurable) durable_.push_back(region.memory);
+  return region;
+}
+
+// --- time ---
+
+void FaultyFabric::advance(TimeNs now) {
+  now_ns_ = now;
+  for (; timed_ < options_.timed.size() && options_.timed[timed_].at_ns <= now; ++timed_) {
+    const Timed& timed = options_.timed[timed_];
+    if (timed.fault == FabricFault::kBitFlip) {
+      flips_.push_back(timed);
+    } else if (timed.fault == FabricFault::kChannelLoss) {
+      for (auto& [channel, line] : lines_) {
+        if (!line.alive || line.doomed || (timed.peer != kNoNode && timed.peer != line.peer)) continue;
+        ++faults_;
+        line.doomed = true;
+        revoke_underneath(channel, line);
+      }
+    } else {
+      (is_of_messages(timed.fault) ? armed_messages_ : armed_writes_).push_back(timed);
+    }
+  }
+  if (!flips_.empty() && now >= look_for_bits_at_ns_) {
+    look_for_bits_at_ns_ = now + kLookForBits;
+    std::erase_if(flips_, [this](const Timed& timed) { return flip_bit(timed); });
+  }
+  std::erase_if(late_writes_, [&](const LateWrite& write) {
+    if (write.due_ns > now) return false;
+    land(write);
+    return true;
+  });
+  post_passing();
+}
+
+TimeNs FaultyFabric::next_due() const {
+  TimeNs due = timed_ < options_.timed.size() ? options_.timed[timed_].at_ns : kNever;
+  if (!flips_.empty()) due = std::min(due, look_for_bits_at_ns_);
+  for (const LateWrite& write : late_writes_) due = std::min(due, write.due_ns);
+  return due;
+}
+
+bool FaultyFabric::flip_bit(const Timed& timed) {
+  std::size_t size = 0;
+  for (const Bytes memory : durable_) size += memory.size();
+  if (size == 0) return false;
+  Rng rng(options_.seed ^ timed.salt, "bit-flip", index(node_));
+  std::uint64_t at = rng.below(size);
+  for (std::size_t tried = 0; tried < size; ++tried, ++at) {
+    std::uint64_t place = at % size;
+    auto memory = durable_.begin();
+    for (; place >= memory->size(); ++memory) place -= memory->size();
+    std::byte& byte = (*memory)[place];
+    if (byte == std::byte{0}) continue;
+    byte ^= std::byte{1} << static_cast<int>(rng.below(8));
+    ++faults_;
+    return true;
+  }
+  return false;
 }
 
 // --- posting ---
+
+Channel FaultyFabric::underneath(Channel number) const {
+  const auto renamed = renamed_.find(number);
+  return renamed == renamed_.end() ? number : renamed->second;
+}
+
+// An undead channel keeps its number underneath; the node may use it again.
+Channel FaultyFabric::number_for(const Op& connect) {
+  renamed_.erase(connect.channel);
+  const auto taken = lines_.find(connect.channel);
+  if (taken == lines_.end() || !taken->second.undead || !taken->second.alive) return connect.channel;
+  SLIP_CHECK(lines_.count(next_name_) == 0, "the numbers of node {}'s channels run out", index(node_));
+  return renamed_[connect.channel] = next_name_--;
+}
 
 void FaultyFabric::post(std::span<const Op> ops) {
   if (transparent()) {
     inner_.post(ops);
     return;
   }
-  passing_.clear();
-  pieces_.clear();
-  for (const Op& op : ops) {
-    if (op.kind == OpKind::kConnect) {
-      lines_[op.channel] = {};
-      lines_[op.channel].peer = op.peer;
-    }
+  for (Op op : ops) {
+    const Channel number = op.channel;
+    op.channel = op.kind == OpKind::kConnect ? number_for(op) : underneath(op.channel);
     Line& line = lines_[op.channel];
+    if (op.kind == OpKind::kConnect) {
+      line = {};
+      line.peer = op.peer;
+      line.alive = true;
+    }
+    line.number = number;
     if (op.kind == OpKind::kRevoke) line.told = true;  // by the kRevoked to come
-    Fault fault = Fault::kChannelLoss;
+    FabricFault fault = FabricFault::kChannelLoss;
+    Timed timed;
     if (!is_data(op.kind)) {
-      passing_.push_back(op);
+      if (op.kind == OpKind::kRevoke || !line.undead) passing_.push_back(op);
     } else if (line.doomed) {
       continue;
-    } else if (draw(op, fault)) {
-      fail(op, fault);
+    } else if (draw(op, fault, timed)) {
+      fail(op, fault, timed);
     } else {
       pass(op);
     }
   }
+  post_passing();
+}
+
+void FaultyFabric::post_passing() {
   if (!passing_.empty()) inner_.post(passing_);
+  passing_.clear();
+  pieces_.clear();
 }
 
 void FaultyFabric::pass(const Op& op) {
@@ -74,65 +175,136 @@ void FaultyFabric::pass(const Op& op) {
   passing_.back().answers &= ~kSecondCopy;
 }
 
-bool FaultyFabric::draw(const Op& op, Fault& fault) {
+bool FaultyFabric::take_armed(std::vector<Timed>& armed, NodeId peer, Timed& taken) {
+  const auto found =
+      std::find_if(armed.begin(), armed.end(), [peer](const Timed& t) { return t.peer == kNoNode || t.peer == peer; });
+  if (found == armed.end()) return false;
+  taken = *found;
+  armed.erase(found);
+  return true;
+}
+
+bool FaultyFabric::draw(const Op& op, FabricFault& fault, Timed& timed) {
   ++ops_;
   if (!posts_fail_) return false;
+  if (op.kind == OpKind::kWrite && take_armed(armed_writes_, lines_[op.channel].peer, timed)) {
+    fault = timed.fault;
+    return true;
+  }
   while (scheduled_ < options_.schedule.size() && options_.schedule[scheduled_].op < ops_) ++scheduled_;
   if (scheduled_ < options_.schedule.size() && options_.schedule[scheduled_].op == ops_) {
     fault = options_.schedule[scheduled_].fault;
     return true;
   }
   if (op.kind == OpKind::kWrite && options_.torn_write_ppm != 0 && rng_.chance(options_.torn_write_ppm, kMillion)) {
-    constexpr Fault kTears[] = {Fault::kTornByte, Fault::kTornBlocks64, Fault::kTornBlocks128};
+    constexpr FabricFault kTears[] = {FabricFault::kTornByte, FabricFault::kTornBlocks64, FabricFault::kTornBlocks128};
     fault = kTears[rng_.below(std::size(kTears))];
     return true;
   }
-  fault = Fault::kChannelLoss;
+  fault = FabricFault::kChannelLoss;
   return options_.channel_loss_ppm != 0 && rng_.chance(options_.channel_loss_ppm, kMillion);
 }
 
-void FaultyFabric::fail(const Op& op, Fault fault) {
+void FaultyFabric::fail(const Op& op, FabricFault fault, const Timed& timed) {
   ++faults_;
   Line& line = lines_[op.channel];
   line.doomed = true;
-  if (op.kind == OpKind::kWrite && fault != Fault::kChannelLoss) tear(line, op, fault);
+  if (op.kind == OpKind::kWrite && fault == FabricFault::kLateWrite) {
+    hold_write(line, op, timed);
+    return;
+  }
+  if (op.kind == OpKind::kWrite && fault != FabricFault::kChannelLoss) {
+    if (timed.salt == 0) {
+      tear(line, op, fault, rng_);
+    } else {
+      Rng own(options_.seed ^ timed.salt, "torn-write", index(node_));
+      tear(line, op, fault, own);
+    }
+  }
   if (line.last_words == 0) revoke_underneath(op.channel, line);
 }
 
 // Posts the bytes that land. The last piece carries a ticket: the channel must not die before they are there.
-void FaultyFabric::tear(Line& line, const Op& op, Fault fault) {
+void FaultyFabric::tear(Line& line, const Op& op, FabricFault fault, Rng& rng) {
   const std::size_t size = bytes_of(op.body);
-  std::vector<std::pair<std::size_t, std::size_t>> landing;  // from, to
-  if (fault == Fault::kTornByte) {
-    landing.emplace_back(0, size == 0 ? 0 : rng_.below(size));
+  if (fault == FabricFault::kTornByte) {
+    write_piece(line, op, 0, size == 0 ? 0 : rng.below(size));
   } else {
-    const std::uint64_t block = fault == Fault::kTornBlocks64 ? 64 : 128;
+    std::uint64_t block = fault == FabricFault::kTornBlocks64 ? 64 : 128;
+    if (fault == FabricFault::kTornAnywhere) block = 1;
+    // Of a long write what lands is drawn for several blocks at once; anywhere: from one drawn byte to the next.
+    const std::uint64_t step = block * std::max<std::uint64_t>(1, (size / block + kMostPieces - 1) / kMostPieces);
     for (std::size_t from = 0; from < size;) {
-      const std::size_t to = std::min<std::size_t>(size, from + block - (op.offset + from) % block);
-      if (rng_.chance(1, 2)) landing.emplace_back(from, to);
+      std::uint64_t length = step - (op.offset + from) % step;
+      if (fault == FabricFault::kTornAnywhere) length = 1 + rng.below(2 * step);
+      const std::size_t to = std::min<std::size_t>(size, from + length);
+      if (rng.chance(1, 2)) write_piece(line, op, from, to);
       from = to;
     }
   }
-  for (const auto& [from, to] : landing) {
-    if (from == to) continue;
-    auto body = std::make_unique<Slice[]>(op.body.size());
-    std::size_t slices = 0;
-    std::size_t begin = 0;
-    for (const Slice& slice : op.body) {
-      const std::size_t first = std::max(begin, from);
-      const std::size_t last = std::min(begin + slice.size, to);
-      if (first < last) body[slices++] = {slice.data + (first - begin), last - first};
-      begin += slice.size;
-    }
-    Op piece = op;
-    piece.body = {body.get(), slices};
-    piece.offset = op.offset + from;
-    piece.ticket = 0;
-    passing_.push_back(piece);
-    pieces_.push_back(std::move(body));
-    line.last_words = std::max(line.highest, op.ticket) + 1;
-  }
   if (line.last_words != 0) passing_.back().ticket = line.last_words;
+}
+
+void FaultyFabric::write_piece(Line& line, const Op& op, std::size_t from, std::size_t to) {
+  if (from == to) return;
+  auto body = std::make_unique<Slice[]>(op.body.size());
+  std::size_t slices = 0;
+  std::size_t begin = 0;
+  for (const Slice& slice : op.body) {
+    const std::size_t first = std::max(begin, from);
+    const std::size_t last = std::min(begin + slice.size, to);
+    if (first < last) body[slices++] = {slice.data + (first - begin), last - first};
+    begin += slice.size;
+  }
+  Op piece = op;
+  piece.body = {body.get(), slices};
+  piece.offset = op.offset + from;
+  piece.ticket = 0;
+  passing_.push_back(piece);
+  pieces_.push_back(std::move(body));
+  line.last_words = std::max(line.highest, op.ticket) + 1;
+}
+
+// Its source may change from now on: the node believes it lost.
+void FaultyFabric::hold_write(Line& line, const Op& op, const Timed& timed) {
+  LateWrite late;
+  late.due_ns = timed.lasts_ns >= kNever - now_ns_ ? kNever : now_ns_ + timed.lasts_ns;
+  late.channel = op.channel;
+  late.key = op.key;
+  late.offset = op.offset;
+  const Bytes room = late_memory_.memory.subspan(late_used_, kLateBytes);
+  late_used_ += kLateBytes;
+  late.bytes.data = room.data();
+  for (const Slice& slice : op.body) {
+    const std::size_t n = std::min(slice.size, room.size() - late.bytes.size);
+    if (n > 0) std::memcpy(room.data() + late.bytes.size, slice.data, n);
+    late.bytes.size += n;
+  }
+  late_writes_.push_back(late);
+  line.undead = true;
+  Event down;
+  down.kind = EventKind::kDown;
+  down.channel = line.number;
+  down.peer = line.peer;
+  own_events_.push_back(down);
+  line.told = true;
+  forget(op.channel);
+}
+
+void FaultyFabric::land(const LateWrite& write) {
+  Line& line = lines_[write.channel];
+  if (!line.alive) return;
+  auto body = std::make_unique<Slice[]>(1);
+  body[0] = write.bytes;
+  Op op;
+  op.kind = OpKind::kWrite;
+  op.channel = write.channel;
+  op.body = {body.get(), 1};
+  op.key = write.key;
+  op.offset = write.offset;
+  op.ticket = line.last_words = line.highest + 1;
+  passing_.push_back(op);
+  pieces_.push_back(std::move(body));
 }
 
 void FaultyFabric::revoke_underneath(Channel channel, Line& line) {
@@ -149,13 +321,20 @@ std::size_t FaultyFabric::poll(std::span<Event> events) {
   if (transparent()) return inner_.poll(events);
   ++polls_;
   in_view_.clear();
-  passing_.clear();
-  std::size_t n = late_.empty() ? 0 : take_late(events);
+  std::size_t n = own_events_.empty() ? 0 : take_own(events);
+  if (!late_.empty()) n += take_late(events.subspan(n));
   const std::size_t end = n + inner_.poll(events.subspan(n));
   for (std::size_t i = n; i < end; ++i) {
     if (keep(events[i])) events[n++] = events[i];
   }
-  if (!passing_.empty()) inner_.post(passing_);
+  post_passing();
+  return n;
+}
+
+std::size_t FaultyFabric::take_own(std::span<Event> events) {
+  const std::size_t n = std::min(events.size(), own_events_.size());
+  std::copy_n(own_events_.begin(), n, events.begin());
+  own_events_.erase(own_events_.begin(), own_events_.begin() + static_cast<std::ptrdiff_t>(n));
   return n;
 }
 
@@ -165,6 +344,7 @@ std::size_t FaultyFabric::take_late(std::span<Event> events) {
     if (late.due > polls_ || n == events.size()) return false;
     in_view_.push_back(std::move(late.bytes));
     events[n] = late.event;
+    events[n].channel = lines_[late.event.channel].number;
     events[n++].bytes = in_view_.back();
     return true;
   });
@@ -172,34 +352,52 @@ std::size_t FaultyFabric::take_late(std::span<Event> events) {
 }
 
 bool FaultyFabric::keep(Event& event) {
-  Line& line = lines_[event.channel];
+  if (event.kind >= EventKind::kStored) return true;
+  const Channel channel = event.channel;
+  Line& line = lines_[channel];
+  if (event.kind == EventKind::kConnected) {
+    const Channel number = channel < kFirstAccepted ? line.number : channel;
+    line = {};
+    line.number = number;
+    line.peer = event.peer;
+    line.alive = true;
+  }
+  event.channel = line.number;
   switch (event.kind) {
-    case EventKind::kMessage: return keep_message(event);
-    case EventKind::kConnected:
-      line = {};
-      line.peer = event.peer;
-      return true;
+    case EventKind::kMessage: {
+      Event underneath = event;
+      underneath.channel = channel;
+      return !line.undead && keep_message(underneath);
+    }
     case EventKind::kAcked:
-      if (line.last_words == 0 || event.ticket < line.last_words) return true;
-      if (line.own_revokes == 0) revoke_underneath(event.channel, line);
+      if (line.last_words == 0 || event.ticket < line.last_words) return !line.undead;
+      if (line.own_revokes == 0) revoke_underneath(channel, line);
       return false;
     case EventKind::kDown:
       line.doomed = true;
-      forget(event.channel);
+      line.alive = false;
+      forget(channel);
       return !std::exchange(line.told, true);
     case EventKind::kRevoked:
-      forget(event.channel);
+      line.alive = false;
+      forget(channel);
       if (line.own_revokes == 0) return true;
       --line.own_revokes;
       event.kind = EventKind::kDown;
       event.peer = line.peer;
       return !std::exchange(line.told, true);
-    default: return true;
+    default: return !line.undead;
   }
 }
 
 bool FaultyFabric::keep_message(const Event& event) {
   if (!messages_fail_) return true;
+  if (Timed timed; !armed_messages_.empty() && take_armed(armed_messages_, lines_[event.channel].peer, timed)) {
+    if (timed.fault == FabricFault::kMessageTwice) hold(event, true);
+    if (timed.fault == FabricFault::kMessageTwice) return true;
+    ++faults_;
+    return false;
+  }
   if (rng_.chance(options_.message_loss_ppm, kMillion)) {
     ++faults_;
     return false;

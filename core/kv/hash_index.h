@@ -1,13 +1,18 @@
 // From key hash to log entry: buckets of one cache line, seven entries and an overflow link each (RAMCloud's HashTable,
 // TOCS'15, section 3.3). An entry is a 24-bit tag of the hash over a 40-bit entry reference; the caller tells false
-// hits from true ones by comparing keys. Doubles when it is three quarters full.
+// hits from true ones by comparing keys. Doubles when it is three quarters full: each insert then moves one bucket of
+// the old table to the new one, so none of them takes long.
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "core/base/check.h"
-#include "core/kv/key_hash.h"
+#include "core/log/key_hash.h"
 #include "core/log/log.h"
 
 namespace slipstream {
@@ -17,15 +22,15 @@ class HashIndex {
   explicit HashIndex(std::size_t expected_entries = 1024) {
     std::size_t buckets = 1;
     while (buckets * kPerBucket * 3 / 4 < expected_entries) buckets *= 2;
-    buckets_.resize(buckets);
+    table_ = Table(buckets);
   }
 
   std::size_t size() const { return size_; }
-  void prefetch(KeyHash hash) const { __builtin_prefetch(&buckets_[bucket_of(hash)]); }
+  void prefetch(KeyHash hash) const { __builtin_prefetch(&table_of(hash).first(hash)); }
 
   // A word of the index that may lead to the key, for prefetching what it refers to; 0: none.
   EntryRef candidate(KeyHash hash) const {
-    const Bucket& bucket = buckets_[bucket_of(hash)];
+    const Bucket& bucket = table_of(hash).first(hash);
     for (std::size_t i = 0; i < kPerBucket; ++i) {
       if (bucket.words[i] != 0 && bucket.words[i] >> kEntryRefBits == tag_of(hash)) return bucket.words[i] & kRefMask;
     }
@@ -35,7 +40,8 @@ class HashIndex {
   // The word whose entry is_key(ref) accepts; nullptr: absent. Valid until the next insert.
   template <typename IsKey>
   std::uint64_t* find(KeyHash hash, IsKey&& is_key) {
-    for (Bucket* bucket = &buckets_[bucket_of(hash)];; bucket = &overflow_[bucket->overflow - 1]) {
+    Table& table = table_of(hash);
+    for (Bucket* bucket = &table.first(hash);; bucket = &table.overflow[bucket->overflow - 1]) {
       for (std::uint64_t& word : bucket->words) {
         if (word != 0 && word >> kEntryRefBits == tag_of(hash) && is_key(word & kRefMask)) return &word;
       }
@@ -50,13 +56,31 @@ class HashIndex {
     --size_;
   }
 
+  // Of all entries; for rare occasions.
+  template <typename Condition>
+  void erase_if(Condition&& condition) {
+    for (Table* table : {&table_, &old_}) {
+      for (const std::span<Bucket> list : {table->buckets(), std::span(table->overflow)}) {
+        for (Bucket& bucket : list) {
+          for (std::uint64_t& word : bucket.words) {
+            if (word != 0 && condition(ref(word))) erase(&word);
+          }
+        }
+      }
+    }
+  }
+
   // For a key that is absent. hash_of(ref) gives an entry's hash anew when the index doubles. Ref 0 is never a key's:
   // the log starts with a segment header.
   template <typename HashOf>
   void insert(KeyHash hash, EntryRef ref, HashOf&& hash_of) {
     SLIP_CHECK(ref != 0 && ref <= kRefMask);
-    if (size_ >= buckets_.size() * kPerBucket * 3 / 4) grow(hash_of);
-    place(hash, ref);
+    if (old_.count == 0 && size_ >= table_.count * kPerBucket * 3 / 4) {
+      old_ = std::exchange(table_, Table(table_.count * 2));
+      moved_ = 0;
+    }
+    if (old_.count != 0) move_bucket(hash_of);
+    place(table_of(hash), hash, ref);
     ++size_;
   }
 
@@ -68,11 +92,34 @@ class HashIndex {
     std::uint64_t overflow = 0;  // 1 + index of the next bucket of the chain
   };
 
-  static std::uint64_t tag_of(KeyHash hash) { return hash >> kEntryRefBits; }
-  std::size_t bucket_of(KeyHash hash) const { return hash & (buckets_.size() - 1); }
+  // All zero at first. Large ones come from the system so, page by page, when they are touched.
+  struct Table {
+    Table() = default;
+    explicit Table(std::size_t buckets) : count(buckets), memory(std::calloc(buckets + 1, sizeof(Bucket))) {
+      SLIP_CHECK(memory != nullptr, "no memory for an index of {} buckets", buckets);
+      const auto at = reinterpret_cast<std::uintptr_t>(memory.get());
+      start = reinterpret_cast<Bucket*>((at + alignof(Bucket) - 1) / alignof(Bucket) * alignof(Bucket));
+    }
 
-  void place(KeyHash hash, EntryRef ref) {
-    Bucket* bucket = &buckets_[bucket_of(hash)];
+    Bucket& first(KeyHash hash) const { return start[hash & (count - 1)]; }
+    std::span<Bucket> buckets() const { return {start, count}; }
+
+    struct Free {
+      void operator()(void* taken) const { std::free(taken); }
+    };
+    std::size_t count = 0;
+    std::unique_ptr<void, Free> memory;
+    Bucket* start = nullptr;
+    std::vector<Bucket> overflow;
+  };
+
+  static std::uint64_t tag_of(KeyHash hash) { return hash >> kEntryRefBits; }
+  bool is_in_old(KeyHash hash) const { return old_.count != 0 && (hash & (old_.count - 1)) >= moved_; }
+  Table& table_of(KeyHash hash) { return is_in_old(hash) ? old_ : table_; }
+  const Table& table_of(KeyHash hash) const { return is_in_old(hash) ? old_ : table_; }
+
+  void place(Table& table, KeyHash hash, EntryRef ref) {
+    Bucket* bucket = &table.first(hash);
     for (;;) {
       for (std::uint64_t& word : bucket->words) {
         if (word == 0) {
@@ -81,29 +128,28 @@ class HashIndex {
         }
       }
       if (bucket->overflow == 0) break;
-      bucket = &overflow_[bucket->overflow - 1];
+      bucket = &table.overflow[bucket->overflow - 1];
     }
-    bucket->overflow = overflow_.size() + 1;
-    update(&overflow_.emplace_back().words[0], hash, ref);
+    bucket->overflow = table.overflow.size() + 1;
+    update(&table.overflow.emplace_back().words[0], hash, ref);
   }
 
+  // One bucket for each insert: all are moved long before the new table is full.
   template <typename HashOf>
-  void grow(HashOf&& hash_of) {
-    std::vector<Bucket> old(buckets_.size() * 2);
-    std::vector<Bucket> old_overflow;
-    old.swap(buckets_);
-    old_overflow.swap(overflow_);
-    for (const auto* list : {&old, &old_overflow}) {
-      for (const Bucket& bucket : *list) {
-        for (const std::uint64_t word : bucket.words) {
-          if (word != 0) place(hash_of(ref(word)), ref(word));
-        }
+  void move_bucket(HashOf&& hash_of) {
+    for (Bucket* bucket = &old_.start[moved_++];; bucket = &old_.overflow[bucket->overflow - 1]) {
+      for (std::uint64_t& word : bucket->words) {
+        if (word != 0) place(table_, hash_of(ref(word)), ref(word));
+        word = 0;
       }
+      if (bucket->overflow == 0) break;
     }
+    if (moved_ == old_.count) old_ = {};
   }
 
-  std::vector<Bucket> buckets_;
-  std::vector<Bucket> overflow_;
+  Table table_;
+  Table old_;              // while its buckets are moved
+  std::size_t moved_ = 0;  // of old_, its first ones
   std::size_t size_ = 0;
 };
 

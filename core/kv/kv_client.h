@@ -23,7 +23,7 @@ struct KvClientOptions {
   std::uint32_t client_id = 1;
   std::uint32_t max_operations = 64;
   TimeNs timeout_ns = 500 * kMillisecond;  // without an answer, a request is sent again
-  TimeNs reconnect_ns = 1 * kMillisecond;  // pause before a lost server is tried again
+  TimeNs reconnect_ns = 1 * kMillisecond;  // pause before a lost server is tried again, or the coordinator asked again
 };
 
 struct KvItem {
@@ -45,11 +45,21 @@ class KvClient {
   // Server s is reached through channel first_channel + s, where s is its place in the map's list of servers.
   KvClient(const KvClientOptions& options, Channel first_channel);
 
-  // Connects to new servers; items of requests that met a wrong server are routed anew.
+  // Connects to new servers; whatever waits for a server that no longer holds its tablet is routed anew. A tablet that
+  // no server holds just now (it is being recovered) keeps its items waiting.
   void set_tablets(TabletMap tablets, TimeNs now, Outbox& out);
   bool all_connected() const;
-  // The map that we have is wrong: the node should ask the coordinator for it.
-  bool needs_tablets() const { return needs_tablets_; }
+  // The map that we have may be wrong: the node should ask the coordinator for it, at the time that deadline() tells.
+  bool needs_tablets(TimeNs now) const { return needs_tablets_ && now >= ask_at_; }
+  void asked_for_tablets(TimeNs now);
+
+  // Who we are to the servers; before the first mutation. A server that answers Status::kDead has heard that our lease
+  // has ended: is_refused(). Then every open operation is given up with the outcome kDead, unknown, by take_refused(),
+  // which works as on_answer() does, one by one; after that a new id may be set.
+  void set_client(std::uint32_t id);
+  bool is_refused() const { return refused_; }
+  void refuse() { refused_ = true; }
+  bool take_refused();
 
   bool can_submit(std::size_t mutations = 1) const;
   // `cookie` comes back with the completion. Items are copied. At least one item.
@@ -64,6 +74,8 @@ class KvClient {
   bool on_answer(Channel channel, const RpcMessage& message, TimeNs now, Outbox& out);
   std::uint64_t cookie() const { return cookie_; }
   std::span<const KvResult> results() const { return results_; }
+  // Of the same operation: a tablet that it is about had no server meanwhile, or changed hands.
+  bool was_moved() const { return was_moved_; }
 
   // Sends again what has waited too long.
   void advance(TimeNs now, Outbox& out);
@@ -79,6 +91,7 @@ class KvClient {
     std::uint32_t items = 0;
     std::uint32_t missing = 0;  // items without a result
     std::uint32_t parts = 0;    // requests that it was split into so far
+    bool moved = false;
     std::vector<KvResult> results;
     std::vector<std::vector<std::byte>> values;  // of results whose view would not last; by item
   };
@@ -96,17 +109,25 @@ class KvClient {
     NodeId node = kNoNode;
     bool up = false;
     TimeNs reconnect_at = kNever;
+    bool is_given_up = false;  // down, and not dialled before it holds a tablet again
   };
 
   std::uint32_t new_part(std::uint32_t operation, std::uint16_t server);
   void add_item(Part& part, std::uint32_t at, const KvItemHeader& header, ConstBytes key, ConstBytes value);
   void send(Part& part, TimeNs now, Outbox& out);
+  // Whether the bytes are answers to so many items.
+  static bool has_answers(ConstBytes rest, std::size_t items);
   // Whether any item has to be asked for again.
   static bool asks_again(ConstBytes answers);
   // `keep`: the value must outlive this answer.
   void take_item(Operation& operation, std::uint32_t at, const KvItemAnswer& answer, ConstBytes value, bool keep);
   void answered(std::uint64_t sequence);
+  // Its place in servers_; kNoServer: no server holds the tablet.
   std::uint16_t server_of(std::uint64_t table, KeyHash hash) const;
+  void route(TimeNs now, Outbox& out);
+  void take_back(std::uint32_t part);
+  bool is_misrouted(const Part& part) const;
+  void free_part(std::uint32_t part);
   void check_at(TimeNs at) { next_check_ = at < next_check_ ? at : next_check_; }
 
   KvClientOptions options_;
@@ -115,7 +136,10 @@ class KvClient {
   std::vector<Server> servers_;
   std::vector<std::uint16_t> place_of_;  // in servers_, by node
   bool needs_tablets_ = false;
-  bool route_now_ = false;  // to_route_ can be sent
+  TimeNs ask_at_ = 0;
+  bool refused_ = false;
+  bool route_now_ = false;    // to_route_ can be sent
+  TimeNs route_at_ = kNever;  // for those that met a full log
 
   std::vector<Operation> operations_;
   std::vector<std::uint32_t> free_operations_;
@@ -133,11 +157,13 @@ class KvClient {
   std::vector<bool> answered_;  // by sequence modulo kMutationWindow
 
   std::uint64_t cookie_ = 0;
+  bool was_moved_ = false;
   std::vector<KvResult> results_;
   std::vector<std::vector<std::byte>> result_values_;
   std::vector<std::uint32_t> open_parts_;  // scratch of submit(): by server
   TimeNs next_check_ = kNever;
   std::uint64_t retries_ = 0;
+  std::uint64_t refused_answers_ = 0;  // that were none to their request: a server, or the network, is broken
 };
 
 }  // namespace slipstream

@@ -144,7 +144,7 @@ TEST(KvStore, ObjectAndCompletionRecordShareABatch) {
   }
   f.log.seal(f.out);
   // expect, in what is certified, a completion record right behind every object and tombstone
-  const Segment& segment = f.log.segment(0);
+  const Segment& segment = f.log.slot(0);
   const ConstBytes valid = segment.memory.first(walk_certificates(segment.memory, segment.identity).valid_bytes());
   EntryType last = EntryType::kSegmentHeader;
   int pairs = 0;
@@ -171,7 +171,7 @@ class Lossy {
     for (std::uint16_t i = 0; i < 2; ++i) {
       memory_.emplace_back(4 * kMiB);
       masters_.push_back(std::make_unique<Master>(LogOptions{64 * kKiB, 4 * kMiB}, replication, NodeId(i), seed,
-                                                  Region{0, memory_.back()}, 2));
+                                                  Region{0, memory_.back()}, peers_));
     }
     set_tablets(split_evenly(kTable, std::vector<NodeId>{NodeId{0}, NodeId{1}}), true);
     client_.on_connected(10, 0, out_);
@@ -193,7 +193,7 @@ class Lossy {
     ++now_;
     client_.advance(now_, out_);
     collect_client();
-    if (client_.needs_tablets()) client_.set_tablets(TabletMap(latest_), now_, out_);
+    if (client_.needs_tablets(now_)) client_.set_tablets(TabletMap(latest_), now_, out_);
     if (transit_.empty()) return false;
     const std::size_t i = rng_.below(transit_.size());
     const Transit message = transit_[i];
@@ -241,6 +241,7 @@ class Lossy {
   std::uint64_t lose_;
   std::uint64_t twice_;
   std::vector<std::vector<std::byte>> memory_;
+  PeerLinks peers_{NodeId{0}, 2, kMillisecond};  // of policy none: never used
   std::vector<std::unique_ptr<Master>> masters_;
   std::vector<Tablet> latest_;
   KvClient client_;
@@ -362,7 +363,8 @@ TEST(Master, MalformedRequestsAreRefusedWhole) {
   ReplicationOptions replication;
   replication.policy = Policy::kNone;
   std::vector<std::byte> memory(4 * kMiB);
-  Master master({64 * kKiB, memory.size()}, replication, NodeId{1}, 1, Region{0, memory}, 2);
+  PeerLinks peers(NodeId{1}, 2, kMillisecond);
+  Master master({64 * kKiB, memory.size()}, replication, NodeId{1}, 1, Region{0, memory}, peers);
   master.store().set_tablets(TabletMap({{kTable, 0, ~std::uint64_t{0}, NodeId{1}}}));
   Rng rng(3, "garbage");
   int refused = 0;
@@ -386,6 +388,16 @@ TEST(Master, MalformedRequestsAreRefusedWhole) {
   EXPECT_GT(refused, 500);
 }
 
+void expect_exactly(HashIndex& index, const std::map<EntryRef, KeyHash>& model, EntryRef up_to) {
+  EXPECT_EQ(index.size(), model.size());
+  for (EntryRef ref = 1; ref <= up_to; ++ref) {
+    const auto known = model.find(ref);
+    const KeyHash hash = known == model.end() ? 0 : known->second;
+    const bool found = index.find(hash, [ref](EntryRef r) { return r == ref; }) != nullptr;
+    EXPECT_EQ(found, known != model.end());
+  }
+}
+
 TEST(HashIndex, FindsWhatItHoldsThroughGrowthAndCollisions) {
   HashIndex index(4);
   std::map<EntryRef, KeyHash> model;
@@ -405,12 +417,23 @@ TEST(HashIndex, FindsWhatItHoldsThroughGrowthAndCollisions) {
     }
   }
   // expect exactly what was not erased
-  EXPECT_EQ(index.size(), model.size());
-  for (EntryRef ref = 1; ref <= 3000; ++ref) {
-    const auto known = model.find(ref);
-    const KeyHash hash = known == model.end() ? 0 : known->second;
-    const bool found = index.find(hash, [ref](EntryRef r) { return r == ref; }) != nullptr;
-    EXPECT_EQ(found, known != model.end());
+  expect_exactly(index, model, 3000);
+}
+
+TEST(HashIndex, IsWholeAtEveryMomentOfItsGrowth) {
+  HashIndex index(300);
+  std::map<EntryRef, KeyHash> model;
+  Rng rng(6, "index");
+  for (EntryRef ref = 1; ref <= 2000; ++ref) {
+    index.insert(model[ref] = rng.next(), ref, [&](EntryRef r) { return model.at(r); });
+    if (ref % 16 != 0) continue;
+    expect_exactly(index, model, ref);
+    if (ref % 160 != 0) continue;
+    // given that a part of all is erased, perhaps while buckets are moved
+    const auto is_erased = [](EntryRef r) { return r % 16 == 3; };
+    index.erase_if(is_erased);
+    std::erase_if(model, [&](const auto& known) { return is_erased(known.first); });
+    expect_exactly(index, model, ref);
   }
 }
 

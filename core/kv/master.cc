@@ -9,8 +9,13 @@
 namespace slipstream {
 
 Master::Master(const LogOptions& log, const ReplicationOptions& replication, NodeId self, std::uint64_t seed,
-               const Region& log_memory, Channel first_backup_channel)
-    : log_(log, self, log_memory), store_(log_, self), replicas_(replication, self, log_, seed, first_backup_channel) {}
+               const Region& log_memory, PeerLinks& peers)
+    : log_(log, self, log_memory),
+      store_(log_, self),
+      replicas_(replication, self, log_, peers, seed),
+      cleaner_(log, log_, store_, replicas_) {
+  if (replication.policy == Policy::kOneSidedUnsafe) store_.trust();
+}
 
 void Master::execute(std::span<Request> requests, Outbox& out) {
   // Two looks ahead, so that the cache misses of a turn's requests overlap.
@@ -67,7 +72,7 @@ void Master::execute_one(const Request& request, Outbox& out) {
       next_item(rest, item, key, value);
       const KeyHash hash = i == 0 ? request.first_hash : key_hash(item.table, key);
       ItemResult result = store_.execute(kv.client, kv.acked_below, item, key, value, hash, out);
-      log_full_ = log_full_ || result.status == Status::kLogFull;
+      is_starved_ = is_starved_ || result.status == Status::kLogFull;
       drop = drop || result.drop;
       durable = durable && rests_on_durable(item, result);
       // The answers of the items behind this one, which may all be mutations, must fit, too.
@@ -81,10 +86,10 @@ void Master::execute_one(const Request& request, Outbox& out) {
   } else {
     header.status = Status::kBadRequest;
   }
-  if (drop) return;  // the client had the answer already: it waits for none
+  if (drop) return out.dismiss(request.tag);  // the client had the answer already: it waits for none
   std::memcpy(answer_.data(), &header, sizeof(header));
   out.work(Work::kCopyBytes, 2 * answer_.size());  // into the answer, and from there into the message
-  if (durable) {
+  if (durable && may_answer_) {
     std::memcpy(out.send(request.channel, answer_.size(), request.tag), answer_.data(), answer_.size());
     return;
   }
@@ -93,12 +98,14 @@ void Master::execute_one(const Request& request, Outbox& out) {
 }
 
 bool Master::rests_on_durable(const KvItemHeader& item, const ItemResult& result) const {
-  if (result.status == Status::kWrongServer || result.status == Status::kLogFull) return true;
+  if (result.status == Status::kWrongServer || result.status == Status::kLogFull || result.status == Status::kDead)
+    return true;
   if (log_.appended_position() <= durable_) return true;
   if (is_mutation(item.kind) || result.seen == 0) return false;
-  // Log memory is filled in order: an entry's slot is its segment's number. Its bytes end before the position of
-  // whatever is certified behind it.
-  return position_of(SegmentId{result.seen >> 24}, result.seen & 0xffffff) < durable_;
+  // What lies beside the heads was durable before it came there. An entry's bytes end before the position of whatever
+  // is certified behind it.
+  const Segment& segment = log_.slot(slot_of(result.seen));
+  return segment.use != SegmentUse::kHead || position_of(segment.identity.segment, offset_of(result.seen)) < durable_;
 }
 
 void Master::append_answer(const ItemResult& result) {
@@ -117,9 +124,11 @@ void Master::append_answer(const ItemResult& result) {
 }
 
 void Master::advance(TimeNs now, Outbox& out) {
+  cleaner_.advance(is_starved_, out);
+  is_starved_ = false;
   replicas_.advance(now, out);
   durable_ = replicas_.durable_position();
-  while (!waiting_.empty() && waiting_.front().position <= durable_) {
+  while (may_answer_ && !waiting_.empty() && waiting_.front().position <= durable_) {
     const Waiting& waiting = waiting_.front();
     const ConstBytes answer = answers_.front();
     std::memcpy(out.send(waiting.channel, answer.size(), waiting.tag), answer.data(), answer.size());
@@ -129,18 +138,16 @@ void Master::advance(TimeNs now, Outbox& out) {
 }
 
 std::string Master::trouble() const {
-  if (log_full_) {
-    return fmt::format(
-        "the log memory of {} MiB is used up (there is no cleaning yet): raise cluster.log_memory, or "
-        "shorten the run",
-        log_.segment_count() * log_.head().memory.size() / kMiB);
+  if (cleaner_.is_stuck()) {
+    return fmt::format("the log memory of {} MiB is used up ({}): raise cluster.log_memory, or write less",
+                       log_.slots() * log_.segment_bytes() / kMiB, cleaner_.utilization());
   }
   return replicas_.trouble();
 }
 
 std::string Master::describe() const {
-  return fmt::format("{} objects {} waiting {} {}", log_.describe(), store_.objects(), waiting_.size(),
-                     replicas_.describe());
+  return fmt::format("{} objects {} waiting {} {} {}", log_.describe(), store_.objects(), waiting_.size(),
+                     cleaner_.describe(), replicas_.describe());
 }
 
 }  // namespace slipstream

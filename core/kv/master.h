@@ -11,6 +11,7 @@
 
 #include "core/base/byte_fifo.h"
 #include "core/base/ring.h"
+#include "core/kv/cleaner.h"
 #include "core/kv/store.h"
 #include "core/log/log.h"
 #include "core/replication/replica_manager.h"
@@ -28,17 +29,25 @@ class Master {
   };
 
   Master(const LogOptions& log, const ReplicationOptions& replication, NodeId self, std::uint64_t seed,
-         const Region& log_memory, Channel first_backup_channel);
+         const Region& log_memory, PeerLinks& peers);
 
   KvStore& store() { return store_; }
   ReplicaManager& replicas() { return replicas_; }
   const ReplicaManager& replicas() const { return replicas_; }
+  Log& log() { return log_; }
   const Log& log() const { return log_; }
+  const KvStore& store() const { return store_; }
+  const Cleaner& cleaner() const { return cleaner_; }
+  // False: our lease has ended, so our tablets may be another's already: what is executed is not answered. It is once
+  // the lease is renewed, which tells that they were ours all the time.
+  void set_may_answer(bool may) { may_answer_ = may; }
 
   // Executes requests of one turn, in order. The views in them must live until it returns.
   void execute(std::span<Request> requests, Outbox& out);
-  // Replicates what is new and answers what has become durable. Once a turn, last.
+  // Makes room, replicates what is new and answers what has become durable. Once a turn, last.
   void advance(TimeNs now, Outbox& out);
+  // advance() has more to do now.
+  bool needs_turn() const { return cleaner_.needs_turn(); }
 
   std::string trouble() const;
   std::string describe() const;
@@ -59,11 +68,13 @@ class Master {
   Log log_;
   KvStore store_;
   ReplicaManager replicas_;
+  Cleaner cleaner_;
   LogPosition durable_ = 0;
   Ring<Waiting> waiting_;
   ByteFifo answers_;               // of waiting_, in the same order
   std::vector<std::byte> answer_;  // scratch: the answer being made
-  bool log_full_ = false;
+  bool may_answer_ = true;
+  bool is_starved_ = false;  // an append found no room in this turn
 };
 
 }  // namespace slipstream

@@ -57,6 +57,10 @@ ItemResult KvStore::execute(std::uint32_t client, std::uint64_t acked_below, con
     return result;
   }
   if (!is_mutation(item.kind)) return read(item, key, hash, out);
+  if (is_refused(client)) {
+    result.status = Status::kDead;
+    return result;
+  }
 
   out.work(Work::kExactlyOnce);
   CompletionTable::Client& completions = completions_.client(client);
@@ -75,12 +79,7 @@ ItemResult KvStore::execute(std::uint32_t client, std::uint64_t acked_below, con
       return result;
     case CompletionTable::Verdict::kNew: break;
   }
-  result = mutate(item, key, value, hash, completions, client, out);
-  if (result.status != Status::kLogFull) {
-    completions.record(item.sequence, {result.status, result.version, result.counter});
-    out.work(Work::kMutation);
-  }
-  return result;
+  return mutate(item, key, value, hash, completions, client, out);
 }
 
 ItemResult KvStore::read(const KvItemHeader& item, ConstBytes key, KeyHash hash, Outbox& out) {
@@ -95,7 +94,7 @@ ItemResult KvStore::read(const KvItemHeader& item, ConstBytes key, KeyHash hash,
   const std::byte* const contents = log_.entry(object.ref) + kEntryHeaderBytes;
   const std::size_t length = sizeof(ObjectHeader) + object.key.size() + object.value.size();
   out.work(Work::kCrcBytes, length);
-  SLIP_CHECK(contents_crc({contents, length}) == object.header.crc, "object at {:x} is corrupt", object.ref);
+  SLIP_CHECK(trusts_ || contents_crc({contents, length}) == object.header.crc, "object at {:x} is corrupt", object.ref);
   result.version = object.header.version;
   result.value = object.value;
   result.seen = object.ref;
@@ -108,7 +107,7 @@ ItemResult KvStore::mutate(const KvItemHeader& item, ConstBytes key, ConstBytes 
   std::uint64_t* word = look_up(item.table, key, hash, out);
   const Object old = word == nullptr ? Object{} : object_at(HashIndex::ref(*word));
   const std::uint64_t found = old.header.version;  // 0: absent
-  const std::uint64_t next = std::max(found, safe_version_) + 1;
+  const std::uint64_t next = std::max(found, log_.safe_version()) + 1;
 
   bool effect = true;
   std::array<std::byte, sizeof(std::uint64_t)> counter;
@@ -135,24 +134,31 @@ ItemResult KvStore::mutate(const KvItemHeader& item, ConstBytes key, ConstBytes 
   record.client = client_id;
   record.sequence = item.sequence;
   record.acked_below = client.acked_below();
+  record.table = item.table;
   record.key_hash = hash;
   record.version = result.version;
   record.counter = result.counter;
   record.status = static_cast<std::uint32_t>(result.status);
-  EntryRef ref = 0;
-  if (!append_mutation(item, key, value, record, effect, old.ref >> 24, ref, out)) {
+  Appended appended;
+  if (!append_mutation(item, key, value, record, effect, appended, out)) {
     result = ItemResult{};
     result.status = Status::kLogFull;
     return result;
   }
+  out.work(Work::kMutation);
+  client.record(item.sequence, {result.status, result.version, result.counter}, appended.record);
   if (!effect) return result;
+  if (word != nullptr) log_.add_dead(old.ref, bytes_of(old));
   if (item.kind == KvKind::kRemove) {
     index_.erase(word);
-    safe_version_ = std::max(safe_version_, next);
-  } else if (word != nullptr) {
-    index_.update(word, hash, ref);
+    log_.raise_safe_version(next);
+    return result;
+  }
+  log_.add_live(appended.effect, appended.effect_bytes);
+  if (word != nullptr) {
+    index_.update(word, hash, appended.effect);
   } else {
-    index_.insert(hash, ref, [this](EntryRef r) {
+    index_.insert(hash, appended.effect, [this](EntryRef r) {
       const Object object = object_at(r);
       return key_hash(object.header.table, object.key);
     });
@@ -160,23 +166,41 @@ ItemResult KvStore::mutate(const KvItemHeader& item, ConstBytes key, ConstBytes 
   return result;
 }
 
+bool KvStore::is_refused(std::uint32_t client) {
+  if (client == allowed_client_ || client > latest_client_) return false;
+  if (!std::binary_search(clients_.begin(), clients_.end(), client)) return true;
+  allowed_client_ = client;
+  return false;
+}
+
+void KvStore::set_clients(std::vector<std::uint32_t> alive, std::uint32_t latest) {
+  for (const std::uint32_t client : clients_) {
+    if (!std::binary_search(alive.begin(), alive.end(), client)) completions_.drop(client);
+  }
+  clients_ = std::move(alive);
+  latest_client_ = latest;
+  allowed_client_ = 0;
+}
+
 // Effect and completion record in one append: both are there after a crash, or neither.
 bool KvStore::append_mutation(const KvItemHeader& item, ConstBytes key, ConstBytes value,
-                              const CompletionRecord& record, bool effect, std::uint64_t dead_segment, EntryRef& ref,
-                              Outbox& out) {
+                              const CompletionRecord& record, bool effect, Appended& appended, Outbox& out) {
   const bool remove = item.kind == KvKind::kRemove;
   const std::size_t header = remove ? sizeof(TombstoneHeader) : sizeof(ObjectHeader);
   const std::size_t effect_bytes = effect ? kEntryHeaderBytes + header + key.size() + (remove ? 0 : value.size()) : 0;
   const std::size_t bytes = effect_bytes + kEntryHeaderBytes + sizeof(CompletionRecord);
   std::byte* at = log_.append(bytes, out);
   if (at == nullptr) return false;
-  ref = log_.ref(at);
+  appended.effect = log_.ref(at);
+  appended.effect_bytes = effect_bytes;
+  appended.record = appended.effect + effect_bytes;
   if (effect && remove) {
     TombstoneHeader tombstone;
     tombstone.key_bytes = item.key_bytes;
     tombstone.table = item.table;
     tombstone.version = record.version;
-    tombstone.segment = dead_segment;
+    tombstone.segment = log_.last_segment();
+    log_.add_tombstone(appended.effect, effect_bytes, tombstone.segment);
     at = put_keyed(at, EntryType::kTombstone, tombstone, key, {});
   } else if (effect) {
     ObjectHeader object;

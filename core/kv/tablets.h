@@ -7,7 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/ids.h"
-#include "core/kv/key_hash.h"
+#include "core/log/key_hash.h"
 
 namespace slipstream {
 

@@ -28,10 +28,15 @@ class CertificateWalk {
   std::uint64_t certificates() const { return certificates_; }
 
  private:
+  bool advance_by_headers(ConstBytes segment);
+
   std::size_t valid_bytes_ = 0;
   std::uint32_t crc_;
   std::uint64_t certificates_ = 0;
 };
+
+// The checksum of a mutant (core/base/mutation.h): over the headers of a batch's entries, as if that were enough.
+std::uint32_t crc_of_headers(std::uint32_t crc, ConstBytes batch);
 
 // The whole walk at once.
 CertificateWalk walk_certificates(ConstBytes segment, const SegmentIdentity& identity);

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/base/crc32c.h"
+#include "core/base/mutation.h"
 
 namespace slipstream {
 
@@ -20,6 +21,7 @@ std::string_view name(EntryType type) {
 
 std::uint32_t chain_start(const SegmentIdentity& identity) {
   std::array<std::byte, 14> bytes;
+  if (mutated(Mutant::kChainWithoutIdentity)) return crc32c(0xffffffff, {});
   store(bytes.data(), index(identity.master));
   store(bytes.data() + 2, identity.epoch);
   store(bytes.data() + 6, index(identity.segment));

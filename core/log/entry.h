@@ -48,8 +48,9 @@ struct SegmentHeader {
   std::uint32_t epoch = 0;  // of the segment when it was opened
   std::uint64_t segment = 0;
   std::uint32_t capacity = 0;
+  std::uint64_t safe_version = 0;  // no object removed before had a higher version
 };
-static_assert(sizeof(SegmentHeader) == 20 && offsetof(SegmentHeader, segment) == 8);
+static_assert(sizeof(SegmentHeader) == 28 && offsetof(SegmentHeader, segment) == 8);
 
 // Ends every replicated batch. `crc` runs over all bytes from the end of the previous certificate up to and including
 // `covered`, starting from the previous certificate's crc, the first from the segment's identity.
@@ -76,7 +77,7 @@ struct TombstoneHeader {
   std::uint16_t reserved = 0;
   std::uint64_t table = 0;
   std::uint64_t version = 0;  // of the removal; above the version of what it removes
-  std::uint64_t segment = 0;  // where the removed object lies: while that exists, the tombstone must
+  std::uint64_t segment = 0;  // no older version lies in a later one: while those are there, the tombstone must be
 };
 static_assert(sizeof(TombstoneHeader) == 32);
 
@@ -86,12 +87,13 @@ struct CompletionRecord {
   std::uint32_t client = 0;
   std::uint64_t sequence = 0;
   std::uint64_t acked_below = 0;  // the client has the answers to all its sequences below this
-  std::uint64_t key_hash = 0;     // the record goes where the key's tablet goes
+  std::uint64_t table = 0;        // the record goes where the key's tablet goes
+  std::uint64_t key_hash = 0;
   std::uint64_t version = 0;
   std::uint64_t counter = 0;  // increments: the value after it
   std::uint32_t status = 0;
 };
-static_assert(sizeof(CompletionRecord) == 52 && offsetof(CompletionRecord, status) == 48);
+static_assert(sizeof(CompletionRecord) == 60 && offsetof(CompletionRecord, status) == 56);
 
 #pragma pack(pop)
 
@@ -99,6 +101,10 @@ inline constexpr std::size_t kCertificateEntryBytes = kEntryHeaderBytes + sizeof
 
 // Where the crc of a certificate that starts at `offset` ends: its header and `covered` are part of what is certified.
 inline constexpr std::size_t kCertificateCrcOffset = kEntryHeaderBytes + offsetof(Certificate, crc);
+
+// Segment ids of one life of a master: the life in front, so that no id is ever used twice by a node.
+constexpr SegmentId first_segment(std::uint16_t life) { return SegmentId{std::uint64_t{life} << 24}; }
+constexpr std::uint16_t life_of(SegmentId segment) { return static_cast<std::uint16_t>(index(segment) >> 24); }
 
 // Who a segment is: where the chain of its certificates starts.
 struct SegmentIdentity {

@@ -31,19 +31,19 @@ struct LogFixture {
   }
   // Batches of 1 to 5 entries until the first segment is closed; notes where its certificates end.
   void fill_first_segment() {
-    while (log.segment_count() < 2) {
+    while (log.segments().size() < 2) {
       for (std::uint64_t n = 1 + rng.below(5); n > 0; --n) ASSERT_TRUE(append_random());
       log.seal(out);
-      if (log.segment_count() == 1) ends.push_back(log.head().sealed);
+      if (log.segments().size() == 1) ends.push_back(log.head().sealed);
     }
-    if (ends.empty() || ends.back() != log.segment(0).sealed) ends.push_back(log.segment(0).sealed);
+    if (ends.empty() || ends.back() != log.slot(0).sealed) ends.push_back(log.slot(0).sealed);
   }
-  ConstBytes first() const { return log.segment(0).memory; }
-  SegmentIdentity identity() const { return log.segment(0).identity; }
+  ConstBytes first() const { return log.slot(0).memory; }
+  SegmentIdentity identity() const { return log.slot(0).identity; }
   // The last certificate's end at or below `bytes`; the opening batch counts.
   std::size_t certified_below(std::size_t limit) const {
     std::size_t best = 0;
-    for_each_entry(first().first(log.segment(0).sealed), [&](EntryType type, ConstBytes contents, std::size_t at) {
+    for_each_entry(first().first(log.slot(0).sealed), [&](EntryType type, ConstBytes contents, std::size_t at) {
       const std::size_t end = at + kEntryHeaderBytes + contents.size();
       if (type == EntryType::kCertificate && end <= limit) best = std::max(best, end);
     });
@@ -61,10 +61,10 @@ TEST(Log, EverySegmentStartsWithHeaderAndDigest) {
   // given a log that rolled several times
   LogFixture f(1);
   while (f.append_random()) f.log.seal(f.out);
-  ASSERT_EQ(f.log.segment_count(), 8u);
+  ASSERT_EQ(f.log.segments().size(), 8u);
   // expect each segment to name itself, list all live ones up to it, and validate to its end
-  for (std::uint64_t s = 0; s < f.log.segment_count(); ++s) {
-    const Segment& segment = f.log.segment(s);
+  for (std::uint32_t s = 0; s < f.log.segments().size(); ++s) {
+    const Segment& segment = f.log.slot(s);
     const auto header = load<SegmentHeader>(segment.memory.data() + kEntryHeaderBytes);
     EXPECT_EQ(header.segment, s);
     EXPECT_EQ(header.master, 1);
@@ -72,7 +72,7 @@ TEST(Log, EverySegmentStartsWithHeaderAndDigest) {
     EXPECT_EQ(load<EntryHeader>(digest).type(), EntryType::kDigest);
     EXPECT_EQ(load<EntryHeader>(digest).length(), 8 * (s + 1));
     EXPECT_EQ(walk_certificates(segment.memory, segment.identity).valid_bytes(), segment.sealed);
-    EXPECT_EQ(segment.closed, s + 1 < f.log.segment_count());
+    EXPECT_EQ(segment.closed, s + 1 < f.log.segments().size());
   }
 }
 
@@ -99,7 +99,7 @@ TEST(CertificateWalk, AnyFlippedBitEndsTheValidPrefixBeforeIt) {
   LogFixture f(4);
   f.fill_first_segment();
   std::vector<std::byte> replica(f.first().begin(), f.first().end());
-  const std::size_t sealed = f.log.segment(0).sealed;
+  const std::size_t sealed = f.log.slot(0).sealed;
   for (std::size_t bit = 0; bit < sealed * 8; ++bit) {
     // given a single flipped bit anywhere, header and certificate bytes included
     replica[bit / 8] ^= std::byte{1} << (bit % 8);
@@ -163,8 +163,8 @@ TEST(CertificateWalk, InPiecesAsAtOnce) {
   EXPECT_GT(turns, 5);
   EXPECT_EQ(pieces.valid_bytes(), whole.valid_bytes());
   EXPECT_EQ(pieces.crc(), whole.crc());
-  EXPECT_EQ(whole.valid_bytes(), f.log.segment(0).sealed);
-  EXPECT_EQ(whole.crc(), f.log.segment(0).crc);
+  EXPECT_EQ(whole.valid_bytes(), f.log.slot(0).sealed);
+  EXPECT_EQ(whole.crc(), f.log.slot(0).crc);
 }
 
 TEST(CertificateWalk, RandomBytesAreNeverReadOutOfBounds) {

@@ -32,7 +32,8 @@ ClientNode::ClientNode(const ClusterOptions& options, NodeId self)
     : options_(options),
       self_(self),
       number_(static_cast<std::uint32_t>(index(self) - 1 - options.servers)),
-      coordinator_(self, kCoordinatorNode, static_cast<std::uint16_t>(NodeKind::kClient), kCoordinatorChannel),
+      coordinator_(options.membership, self, kCoordinatorNode, static_cast<std::uint16_t>(NodeKind::kClient),
+                   kCoordinatorChannel),
       kv_(client_options(options, self), kFirstServerChannel),
       operations_(options.workload, options.seed, number_, options.clients),
       arrivals_(options.workload, options.seed, number_, options.clients),
@@ -49,7 +50,7 @@ void ClientNode::step(TimeNs now, std::span<const Event> events, Outbox& out) {
     switch (event.kind) {
       case EventKind::kMessage: on_message(now, event, out); break;
       case EventKind::kConnected:
-        if (coordinator_.owns(event.channel)) coordinator_.on_connected(out);
+        if (coordinator_.owns(event.channel)) coordinator_.on_connected();
         if (kv_.owns(event.channel)) kv_.on_connected(event.channel, now, out);
         break;
       case EventKind::kDown:
@@ -59,24 +60,44 @@ void ClientNode::step(TimeNs now, std::span<const Event> events, Outbox& out) {
       default: break;
     }
   }
-  coordinator_.advance(now, out);
+  if (kv_.is_refused() || coordinator_.is_dead()) begin_anew(now);
   kv_.advance(now, out);
   advance(now, out);
+  if (kv_.needs_tablets(now)) {
+    coordinator_.ask(now, out);
+    kv_.asked_for_tablets(now);
+  }
+  coordinator_.advance(now, out);
+}
+
+// Our lease has ended: what was open may have happened or not, and we are somebody else from now on.
+void ClientNode::begin_anew(TimeNs now) {
+  is_known_ = false;
+  while (kv_.take_refused()) on_completed(now);
+  kv_.set_client(0);
+  coordinator_.begin_anew();
 }
 
 void ClientNode::on_message(TimeNs now, const Event& event, Outbox& out) {
   RpcMessage message;
-  if (!parse(event.bytes, message) || message.header.is_answer == 0) return;
+  if (!parse(event.bytes, message)) return;
+  if (message.header.opcode == Opcode::kPing && message.header.is_answer == 0) return;
   if (coordinator_.owns(event.channel)) return on_coordinator_answer(now, message, out);
   if (kv_.owns(event.channel) && kv_.on_answer(event.channel, message, now, out)) on_completed(now);
-  if (kv_.needs_tablets()) coordinator_.enlist(out);
 }
 
 void ClientNode::on_coordinator_answer(TimeNs now, const RpcMessage& message, Outbox& out) {
-  if (coordinator_.on_answer(message, out)) {
-    kv_.set_tablets(coordinator_.tablets(), now, out);
+  const bool is_new = coordinator_.on_message(message, out);
+  if (is_new || coordinator_.last_answer() == Opcode::kHeartbeat) {
+    kv_.set_tablets(coordinator_.view().tablet_map(), now, out);
+  }
+  if (!is_known_ && coordinator_.client() != 0) {
+    is_known_ = true;
+    kv_.set_client(coordinator_.client());
     if (phase_ == Phase::kEnlisting) phase_ = Phase::kLoading;
-  } else if (coordinator_.last_answer() == Opcode::kReady && phase_ == Phase::kWaiting) {
+  }
+  if (is_new) return;
+  if (coordinator_.last_answer() == Opcode::kReady && phase_ == Phase::kWaiting) {
     phase_ = Phase::kWarmup;
     window_start_ns_ = now + options_.warmup_ns;
     window_end_ns_ = window_start_ns_ + options_.duration_ns;
@@ -111,6 +132,7 @@ void ClientNode::on_completed(TimeNs now) {
     return;
   }
   if (in_window) ++stats_.completed;
+  stats_.timeline.add(window_start_ns_, window_end_ns_, now, now - slot.start_ns, kv_.was_moved());
   if (slot.start_ns >= window_start_ns_ && slot.start_ns < window_end_ns_) {
     stats_.latency[static_cast<std::size_t>(slot.operation.type)].add(now - slot.start_ns);
   }
@@ -121,7 +143,7 @@ void ClientNode::check(const Operation& operation, const KvResult& result) {
 }
 
 void ClientNode::advance(TimeNs now, Outbox& out) {
-  if (phase_ == Phase::kLoading && kv_.all_connected()) load(now, out);
+  if (phase_ == Phase::kLoading && is_known_ && kv_.all_connected()) load(now, out);
   if (phase_ == Phase::kWarmup && now >= window_start_ns_) {
     phase_ = Phase::kWindow;
     stats_.window_start_ns = now;
@@ -134,10 +156,10 @@ void ClientNode::advance(TimeNs now, Outbox& out) {
     stats_.retries = kv_.retries() - retries_before_;
     out.mark(Mark::kWindowEnd);
   }
-  if (phase_ >= Phase::kWarmup && phase_ <= Phase::kDraining) offer(now, out);
+  if (phase_ >= Phase::kWarmup && phase_ <= Phase::kDraining && is_known_) offer(now, out);
   if (phase_ == Phase::kDraining && free_slots_.size() == slots_.size()) {
     phase_ = Phase::kFinishing;
-    coordinator_.report(Opcode::kFinished, out);
+    coordinator_.report(Opcode::kFinished);
   }
 }
 
@@ -159,7 +181,7 @@ void ClientNode::load(TimeNs now, Outbox& out) {
   }
   if (next_load_ >= w.records && kv_.open_operations() == 0) {
     phase_ = Phase::kWaiting;
-    coordinator_.report(Opcode::kReady, out);
+    coordinator_.report(Opcode::kReady);
   }
 }
 

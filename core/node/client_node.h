@@ -42,6 +42,7 @@ class ClientNode final : public Node {
   void on_message(TimeNs now, const Event& event, Outbox& out);
   void on_coordinator_answer(TimeNs now, const RpcMessage& message, Outbox& out);
   void on_completed(TimeNs now);
+  void begin_anew(TimeNs now);
   void check(const Operation& operation, const KvResult& result);
   void advance(TimeNs now, Outbox& out);
   void load(TimeNs now, Outbox& out);
@@ -52,6 +53,7 @@ class ClientNode final : public Node {
   NodeId self_;
   std::uint32_t number_;  // among the clients
   CoordinatorLink coordinator_;
+  bool is_known_ = false;  // to the coordinator, with a lease
   KvClient kv_;
   OperationSource operations_;
   ArrivalSource arrivals_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/base/check.h"
+#include "core/node/checked_client.h"
 #include "core/node/client_node.h"
 #include "core/node/coordinator_node.h"
 #include "core/node/server_node.h"
@@ -37,6 +38,10 @@ std::string problem_with(const ClusterOptions& o) {
   const std::uint16_t factor = o.replication.policy == Policy::kNone ? 0 : o.replication.factor;
   if (o.servers == 0) return "cluster.servers: at least one server is needed";
   if (o.clients == 0) return "cluster.clients: at least one client is needed";
+  if (o.primaries > o.servers) {
+    return fmt::format("cluster.primaries: {} of {} servers; at most all of them, which 0 means, too", o.primaries,
+                       o.servers);
+  }
   if (o.servers + o.clients > 4000) {
     return fmt::format("cluster: {} servers and {} clients are more than 4000 nodes", o.servers, o.clients);
   }
@@ -46,6 +51,10 @@ std::string problem_with(const ClusterOptions& o) {
         "own replica)",
         factor, o.servers, o.servers - 1);
   }
+  if (o.replication.policy == Policy::kOneSidedUnsafe && factor > kLengthWords - 1) {
+    return fmt::format("replication.factor: {} replicas; onesided-unsafe has room for the lengths of {}", factor,
+                       kLengthWords - 1);
+  }
   if (o.log.segment_bytes < 4 * kKiB || o.log.segment_bytes > 8 * kMiB) {
     return fmt::format("cluster.segment: {} bytes; 4 KiB to 8 MiB work", o.log.segment_bytes);
   }
@@ -54,12 +63,13 @@ std::string problem_with(const ClusterOptions& o) {
     return fmt::format("cluster.log_memory: {} bytes are not 4 to 65536 whole segments of {} bytes", o.log.memory_bytes,
                        o.log.segment_bytes);
   }
-  if (segments * sizeof(std::uint64_t) * 2 > o.log.segment_bytes) {
+  const std::size_t named = o.log.max_named();
+  if (named * sizeof(std::uint64_t) * 2 > o.log.segment_bytes) {
     return fmt::format("cluster.segment: the digest of {} segments takes more than half of a segment of {} bytes",
-                       segments, o.log.segment_bytes);
+                       named, o.log.segment_bytes);
   }
   const std::size_t entry = o.workload.key_bytes + o.workload.value_bytes + 512;
-  if (segments * sizeof(std::uint64_t) + entry > o.log.segment_bytes || entry > kMaxMessage - 4 * kKiB) {
+  if (named * sizeof(std::uint64_t) + entry > o.log.segment_bytes || entry > kMaxMessage - 4 * kKiB) {
     return fmt::format(
         "workload.value: an object of {} bytes does not fit into a segment of {} bytes and a message of "
         "{} bytes",
@@ -81,20 +91,23 @@ std::string problem_with(const ClusterOptions& o) {
   if (o.workload.outstanding == 0 || o.workload.outstanding >= kMutationWindow) {
     return fmt::format("workload.outstanding: {}; 1 to {} work", o.workload.outstanding, kMutationWindow - 1);
   }
-  const std::size_t object = o.workload.key_bytes + o.workload.value_bytes + 128;
-  const std::size_t loaded = o.workload.records / o.servers * object;
+  // What is not live goes, where the log is cleaned: completion records, above all.
+  const std::size_t object = o.workload.key_bytes + o.workload.value_bytes + (o.log.cleans() ? 32 : 128);
+  const std::size_t loaded = o.workload.records / primary_count(o) * object;
   if (loaded > o.log.memory_bytes) {
-    return fmt::format("cluster.log_memory: {} records take about {} MiB on each server, which has {} MiB",
+    return fmt::format("cluster.log_memory: {} records take about {} MiB on each primary, which has {} MiB",
                        o.workload.records, loaded / kMiB, o.log.memory_bytes / kMiB);
   }
   return {};
 }
 
-std::unique_ptr<Node> make_node(const ClusterOptions& options, NodeId node, Fabric& fabric) {
+std::unique_ptr<Node> make_node(const ClusterOptions& options, NodeId node, Fabric& fabric, const Storage& storage) {
   switch (kind_of(options, node)) {
-    case NodeKind::kCoordinator: return std::make_unique<CoordinatorNode>(options);
-    case NodeKind::kServer: return std::make_unique<ServerNode>(options, node, fabric);
-    case NodeKind::kClient: return std::make_unique<ClientNode>(options, node);
+    case NodeKind::kCoordinator: return std::make_unique<CoordinatorNode>(options, storage);
+    case NodeKind::kServer: return std::make_unique<ServerNode>(options, node, fabric, storage);
+    case NodeKind::kClient:
+      if (options.checked) return std::make_unique<CheckedClient>(options, node);
+      return std::make_unique<ClientNode>(options, node);
   }
   return nullptr;
 }

@@ -12,7 +12,7 @@ namespace slipstream {
 
 class CoordinatorNode final : public Node {
  public:
-  explicit CoordinatorNode(const ClusterOptions& options);
+  CoordinatorNode(const ClusterOptions& options, const Storage& storage);
 
   void step(TimeNs now, std::span<const Event> events, Outbox& out) override;
   TimeNs deadline() const override { return coordinator_.deadline(); }
@@ -20,6 +20,8 @@ class CoordinatorNode final : public Node {
   std::string trouble() const override { return coordinator_.trouble(); }
   std::string describe() const override { return coordinator_.describe(); }
   std::uint64_t state_hash() const override { return fnv1a(describe()); }
+
+  const Coordinator& coordinator() const { return coordinator_; }
 
  private:
   Coordinator coordinator_;

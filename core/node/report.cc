@@ -1,14 +1,19 @@
 #include "core/node/report.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "core/base/crc32c.h"
+#include "core/node/checked_client.h"
 #include "core/node/client_node.h"
+#include "core/node/coordinator_node.h"
+#include "core/node/server_node.h"
 
 namespace slipstream {
 namespace {
@@ -25,6 +30,56 @@ void add_latency(std::vector<Metric>& metrics, const std::string& prefix, const 
   metrics.push_back({prefix + "latency_us_max", us(static_cast<double>(h.max_ns()))});
 }
 
+// Of all clients' operations on tablets of the living that began in a part of the window that lies within the recovery.
+void add_foreground(std::vector<Metric>& metrics, std::span<const NodeReport> reports, const RecoveryTimes& times) {
+  Histogram meanwhile;
+  for (const NodeReport& report : reports) {
+    const ClientStats& client = report.client;
+    if (report.kind != NodeKind::kClient || client.window_end_ns <= client.window_start_ns) continue;
+    const auto part_ns = (client.window_end_ns - client.window_start_ns) / static_cast<TimeNs>(kTimelineParts);
+    for (std::size_t i = 0; i < kTimelineParts; ++i) {
+      const TimeNs from = client.window_start_ns + static_cast<TimeNs>(i) * part_ns;
+      if (from >= times.declared_ns && from + part_ns <= times.done_ns) client.timeline.begun[i].add_to(meanwhile);
+    }
+  }
+  if (meanwhile.count() == 0) return;
+  metrics.push_back({"recovery_foreground_ops", static_cast<double>(meanwhile.count())});
+  for (const auto& [name, quantile] : {std::pair{"p50", 0.5}, std::pair{"p99", 0.99}}) {
+    metrics.push_back({fmt::format("recovery_latency_us_{}", name),
+                       static_cast<double>(meanwhile.quantile_ns(quantile)) / kMicrosecond});
+  }
+}
+
+// How long the slowest recovery took, its parts, and what clients saw meanwhile. None: no such metric.
+void add_recoveries(std::vector<Metric>& metrics, std::span<const NodeReport> reports) {
+  constexpr auto kMs = static_cast<double>(kMillisecond);
+  for (const NodeReport& report : reports) {
+    if (report.kind != NodeKind::kCoordinator || report.deaths == 0) continue;
+    const RecoveryTimes* slowest = nullptr;
+    double done = 0;
+    for (const RecoveryTimes& times : report.recoveries) {
+      if (times.done_ns == 0) continue;
+      ++done;
+      if (slowest == nullptr || times.done_ns - times.declared_ns > slowest->done_ns - slowest->declared_ns)
+        slowest = &times;
+    }
+    metrics.push_back({"recoveries_done", done});
+    if (slowest == nullptr) continue;
+    metrics.push_back({"recovery_ms", static_cast<double>(slowest->done_ns - slowest->declared_ns) / kMs});
+    metrics.push_back({"recovery_find_ms", static_cast<double>(slowest->found_ns - slowest->declared_ns) / kMs});
+    metrics.push_back({"recovered_log_bytes", static_cast<double>(slowest->bytes)});
+    TimeNs scan_ns = 0;
+    std::uint64_t scanned = 0;
+    for (const NodeReport& server : reports) {
+      scan_ns = std::max(scan_ns, server.scan_ns);
+      scanned += server.scanned_bytes;
+    }
+    metrics.push_back({"recovery_scan_ms", static_cast<double>(scan_ns) / kMs});
+    metrics.push_back({"recovery_scanned_bytes", static_cast<double>(scanned)});
+    add_foreground(metrics, reports, *slowest);
+  }
+}
+
 // Sums over all nodes of a run.
 struct Totals {
   Ledger ledger;
@@ -32,6 +87,8 @@ struct Totals {
   double fabric_cpu_ns = 0;
   double network_bytes = 0;
   double throughput = 0;
+  double log_bytes = 0;
+  double log_live_bytes = 0;
   double completed = 0;
   double failed = 0;
   double wrong = 0;
@@ -49,6 +106,9 @@ Totals total(std::span<const NodeReport> reports) {
     for (std::size_t i = 0; i < kRoles; ++i) t.cpu_ns[i] += static_cast<double>(r.cpu_ns[i]);
     if (r.kind != NodeKind::kCoordinator) t.fabric_cpu_ns += static_cast<double>(r.fabric_cpu_ns);
     t.network_bytes += static_cast<double>(r.network_bytes);
+    // A server that holds nothing does not count.
+    t.log_bytes += r.log_live_bytes == 0 ? 0 : static_cast<double>(r.log_bytes);
+    t.log_live_bytes += static_cast<double>(r.log_live_bytes);
     if (r.kind != NodeKind::kClient) continue;
     const ClientStats& c = r.client;
     const auto window = static_cast<double>(c.window_end_ns - c.window_start_ns);
@@ -96,12 +156,62 @@ std::vector<Metric> summarize(const ClusterOptions&, std::span<const NodeReport>
   m.push_back({"client_cpu_ns_per_op", ratio(t.cpu(Role::kClient), issued)});
   m.push_back({"fabric_cpu_ns_per_op", ratio(t.fabric_cpu_ns, served)});
   m.push_back({"network_bytes_per_op", ratio(t.network_bytes, served)});
+  m.push_back({"cleaner_copied_bytes_per_op", ratio(t.work(Role::kPrimary, Work::kCleanedBytes), writes)});
+  m.push_back({"log_utilization_ratio", ratio(t.log_live_bytes, t.log_bytes)});
+  add_recoveries(m, reports);
   return m;
 }
 
+void PartLatency::add(TimeNs latency_ns) {
+  const auto v = static_cast<std::uint64_t>(std::max<TimeNs>(latency_ns, TimeNs{1} << kFirstOctave));
+  const std::size_t octave = static_cast<std::size_t>(std::bit_width(v)) - 1;
+  const std::size_t fraction = (v >> (octave - kSubBits)) & ((1u << kSubBits) - 1);
+  ++counts[std::min(((octave - kFirstOctave) << kSubBits) + fraction, kBuckets - 1)];
+}
+
+void PartLatency::add_to(Histogram& histogram) const {
+  for (std::size_t i = 0; i < kBuckets; ++i) {
+    if (counts[i] == 0) continue;
+    const TimeNs width = TimeNs{1} << (kFirstOctave + (i >> kSubBits) - kSubBits);
+    const auto low = static_cast<TimeNs>((1u << kSubBits) + (i & ((1u << kSubBits) - 1))) * width;
+    histogram.add(low + width / 2, counts[i]);
+  }
+}
+
+void Timeline::add(TimeNs start_ns, TimeNs end_ns, TimeNs now, TimeNs latency_ns, bool was_moved) {
+  const auto part_of = [&](TimeNs at) {
+    return static_cast<std::size_t>(static_cast<double>(at - start_ns) / static_cast<double>(end_ns - start_ns) *
+                                    kTimelineParts);
+  };
+  const TimeNs begun_ns = now - latency_ns;
+  if (!was_moved && begun_ns >= start_ns && begun_ns < end_ns) begun[part_of(begun_ns)].add(latency_ns);
+  if (now < start_ns || now >= end_ns) return;
+  const std::size_t part = part_of(now);
+  const auto us = static_cast<std::uint32_t>(std::min<TimeNs>(latency_ns / kMicrosecond, UINT32_MAX));
+  ++completed[part];
+  worst_us[part] = std::max(worst_us[part], us);
+}
+
+void complete(NodeReport& report, const Node& node) {
+  if (const auto* server = dynamic_cast<const ServerNode*>(&node)) {
+    report.recovered = server->recovery().recovered_in();
+    report.scan_ns = server->scan_ns();
+    report.scanned_bytes = server->backup().scanned_bytes();
+    const Log& log = server->master().log();
+    report.log_bytes = log.slots() * log.segment_bytes();
+    report.log_live_bytes = log.live_bytes();
+  }
+  const auto* coordinator = dynamic_cast<const CoordinatorNode*>(&node);
+  if (coordinator == nullptr) return;
+  const std::vector<RecoveryTimes>& times = coordinator->coordinator().recoveries();
+  report.deaths = times.size();
+  std::copy_n(times.begin(), std::min(times.size(), report.recoveries.size()), report.recoveries.begin());
+}
+
 const ClientStats* client_stats(const Node& node) {
-  const auto* client = dynamic_cast<const ClientNode*>(&node);
-  return client == nullptr ? nullptr : &client->stats();
+  if (const auto* client = dynamic_cast<const ClientNode*>(&node)) return &client->stats();
+  const auto* checked = dynamic_cast<const CheckedClient*>(&node);
+  return checked == nullptr ? nullptr : &checked->stats();
 }
 
 // The bytes are the struct as it lies in memory: reports travel between processes of one build on one machine.

@@ -36,7 +36,8 @@ class Bench {
         rng_(seed, "replication-test"),
         memory_(64 * kSegment),
         log_({.segment_bytes = kSegment, .memory_bytes = memory_.size()}, kPrimary, Region{0, memory_}),
-        manager_(options(), kPrimary, log_, seed, kFirst) {
+        peers_(kPrimary, kFirst, 5),
+        manager_(options(), kPrimary, log_, peers_, seed) {
     std::vector<NodeId> servers{kPrimary};
     for (std::uint16_t i = 0; i < s.backups; ++i) {
       servers.push_back(NodeId{static_cast<std::uint16_t>(i + 2)});
@@ -45,7 +46,8 @@ class Bench {
       side->backup = std::make_unique<Backup>(options(), LogOptions{kSegment, memory_.size()}, Region{0, side->region});
       sides_.push_back(std::move(side));
     }
-    manager_.set_backups(servers);
+    peers_.set_servers(servers);
+    manager_.start();
   }
 
   ReplicationOptions options() const {
@@ -87,6 +89,7 @@ class Bench {
       finish_withdrawal(i);
       finish_storage(i);
     }
+    peers_.advance(now_);
     manager_.advance(now_, out_);
     collect();
     check_durable();
@@ -106,9 +109,12 @@ class Bench {
     return true;
   }
 
+  // Nothing is cleaned here: a segment lies in the slot of its number.
+  const Segment& segment_of(std::uint64_t segment) const { return log_.slot(static_cast<std::uint32_t>(segment)); }
+
   // Whole copies of the segment's sealed bytes among buffers and stored frames.
   std::size_t copies(std::uint64_t segment) const {
-    const Segment& s = log_.segment(segment);
+    const Segment& s = segment_of(segment);
     const ConstBytes sealed = s.memory.first(s.sealed);
     std::size_t n = 0;
     for (const auto& side : sides_) {
@@ -121,7 +127,8 @@ class Bench {
         }
       }
       const auto frame = side->frames.find(segment);
-      here = here || (frame != side->frames.end() && std::equal(sealed.begin(), sealed.end(), frame->second.begin()));
+      here = here || (frame != side->frames.end() && frame->second.size() >= sealed.size() &&
+                      std::equal(sealed.begin(), sealed.end(), frame->second.begin()));
       n += here ? 1 : 0;
     }
     return n;
@@ -191,7 +198,8 @@ class Bench {
           if (side.up) side.withdrawing.push_back(op);  // goes unanswered when the channel dies first
         } else if (op.kind == OpKind::kRevoke) {
           side.grants.clear();
-          side.backup->on_revoked(op.channel);
+          side.backup->on_revoked(op.channel, side.out);
+          again = true;
         } else if (side.up) {
           side.to_primary.push_back({EventKind::kMessage, heads[k], 0});
         }
@@ -227,19 +235,22 @@ class Bench {
     if (event.kind == EventKind::kConnected) {
       side.up = true;
       side.backup->on_connected(static_cast<Channel>(kFirstAccepted + i), kPrimary);
+      peers_.on_connected(channel);
       manager_.on_connected(channel);
     } else if (event.kind == EventKind::kDown) {
+      peers_.on_down(channel, now_);
       manager_.on_down(channel, now_);
       for (auto& [segment, where] : opened_) {
         if (closed_[segment].count(i) == 0) where.erase(i);
       }
     } else if (event.kind == EventKind::kAcked) {
-      manager_.on_acked(channel, event.ticket, out_);
+      manager_.on_acked(channel, event.ticket, now_, out_);
     } else {
       RpcMessage message;
       ASSERT_TRUE(parse(event.bytes, message));
       const bool open = message.header.opcode == Opcode::kBackupOpen;
       rejections_ += message.header.status == Status::kRejected ? 1 : 0;
+      if (message.header.opcode > Opcode::kBackupClose) return manager_.on_answer(channel, message, now_, out_);
       if (open && message.header.status == Status::kOk) opened_[message.header.id].insert(i);
       BackupOpenAnswer answer;
       if (open && read_body(message.body, answer) && answer.closed_bytes != 0) {
@@ -276,7 +287,7 @@ class Bench {
     if (side.withdrawing.empty()) return;
     const Op op = side.withdrawing.front();
     side.withdrawing.pop_front();
-    backup_turn(i, [&](Backup& b, Outbox&) { b.on_withdrawn(op.channel, op.ticket); });
+    backup_turn(i, [&](Backup& b, Outbox& out) { b.on_withdrawn(op.channel, op.ticket, out); });
   }
 
   void finish_storage(std::size_t i) {
@@ -284,11 +295,17 @@ class Bench {
     if (side.storing.empty()) return;
     const StorageOp op = side.storing.front();
     side.storing.pop_front();
-    // A frame is stored once, with the closed segment's bytes and nothing else.
-    std::vector<std::byte>& frame = side.frames[op.frame & 0xffffffff];
-    EXPECT_TRUE(frame.empty()) << "frame " << (op.frame & 0xffffffff) << " stored twice";
-    frame.assign(op.source.begin(), op.source.end());
-    backup_turn(i, [&](Backup& b, Outbox&) { b.on_stored(op.frame, op.source.size()); });
+    const std::uint64_t segment = segment_of_frame(op.frame);
+    if (op.kind == StorageOpKind::kFree) {
+      side.frames.erase(segment);
+      return;
+    }
+    // A frame is stored once: the closed segment's bytes, then its record.
+    std::vector<std::byte>& frame = side.frames[segment];
+    EXPECT_LE(frame.size(), kSegment) << "frame " << segment << " stored twice";
+    frame.insert(frame.end(), op.source.begin(), op.source.end());
+    const std::uint64_t size = frame.size();
+    backup_turn(i, [&](Backup& b, Outbox& out) { b.on_stored(op.frame, size, out); });
   }
 
   // Puts the primary's wishes on their way, checking the rules as they leave.
@@ -325,8 +342,8 @@ class Bench {
     } else if (message.header.opcode == Opcode::kBackupClose) {
       // the successor is durably open first
       EXPECT_EQ(opened_[segment + 1].size(), scenario_.factor) << "close of " << segment;
-      EXPECT_GE(holders(segment + 1, log_.segment(segment + 1).opening), scenario_.factor);
-    } else {
+      EXPECT_GE(holders(segment + 1, segment_of(segment + 1).opening), scenario_.factor);
+    } else if (message.header.opcode == Opcode::kBackupWrite) {
       BackupWrite write;
       ASSERT_TRUE(read_body(message.body, write));
       check_fill(write.segment, write.offset + write.length);
@@ -335,7 +352,7 @@ class Bench {
 
   // nothing past the opening batch before the predecessor is closed everywhere
   void check_fill(std::uint64_t segment, std::size_t end) {
-    if (segment == 0 || end <= log_.segment(segment).opening) return;
+    if (segment == 0 || end <= segment_of(segment).opening) return;
     EXPECT_EQ(closed_[segment - 1].size(), scenario_.factor) << "filling " << segment;
   }
 
@@ -346,7 +363,7 @@ class Bench {
       std::size_t most = side->frames.count(segment) > 0 ? kSegment : 0;
       for (const FoundReplica& found : side->backup->replicas()) {
         if (found.record.segment != segment) continue;
-        most = std::max(most, walk_certificates(found.buffer, log_.segment(segment).identity).valid_bytes());
+        most = std::max(most, walk_certificates(found.buffer, segment_of(segment).identity).valid_bytes());
       }
       n += most >= bytes ? 1 : 0;
     }
@@ -356,15 +373,15 @@ class Bench {
   // What is called durable is on `factor` backups, certified.
   void check_durable() {
     const LogPosition durable = manager_.durable_position();
-    EXPECT_LE(durable, log_.appended_position() + (std::uint64_t{1} << 32));
-    if (durable == checked_ || log_.segment_count() == 0) return;
+    EXPECT_LE(durable, log_.appended_position() + (std::uint64_t{1} << 24));
+    if (durable == checked_ || log_.segments().size() == 0) return;
     checked_ = durable;
-    const std::uint64_t segment = durable >> 32;
-    if (segment < log_.segment_count()) {
-      EXPECT_GE(holders(segment, durable & 0xffffffff), scenario_.factor);
+    const std::uint64_t segment = durable >> 24;
+    if (segment < log_.segments().size()) {
+      EXPECT_GE(holders(segment, durable & 0xffffff), scenario_.factor);
     }
     if (segment > 0) {
-      EXPECT_GE(holders(segment - 1, log_.segment(segment - 1).sealed), scenario_.factor);
+      EXPECT_GE(holders(segment - 1, segment_of(segment - 1).sealed), scenario_.factor);
     }
   }
 
@@ -372,6 +389,7 @@ class Bench {
   Rng rng_;
   std::vector<std::byte> memory_;
   Log log_;
+  PeerLinks peers_;
   ReplicaManager manager_;
   std::vector<std::unique_ptr<Side>> sides_;
   std::map<std::uint64_t, std::set<std::size_t>> opened_;
@@ -404,9 +422,9 @@ Totals run(const Scenario& scenario, int seeds = 25, int steps = 3000) {
     bench.settle();
     EXPECT_TRUE(bench.settled()) << bench.manager().describe();
     EXPECT_EQ(bench.troubles(), "");
-    EXPECT_GT(bench.log().segment_count(), 3u);
+    EXPECT_GT(bench.log().segments().size(), 3u);
     EXPECT_GE(bench.manager().durable_position(), bench.log().appended_position());
-    for (std::uint64_t s = 0; s < bench.log().segment_count(); ++s) {
+    for (std::uint64_t s = 0; s < bench.log().segments().size(); ++s) {
       EXPECT_GE(bench.copies(s), scenario.factor) << "segment " << s << " " << bench.manager().describe();
     }
     totals.data_messages += bench.data_messages();
@@ -453,6 +471,63 @@ TEST(Replication, ALostChannelStartsItsReplicasAgain) {
   }
 }
 
+// A request to a backup; `behind` follows its body.
+template <typename Body>
+void request(Backup& backup, Channel channel, Opcode opcode, const Body& body, Outbox& out, ConstBytes behind = {}) {
+  std::vector<std::byte> bytes(sizeof(RpcHeader) + sizeof(body) + behind.size());
+  RpcHeader header;
+  header.opcode = opcode;
+  header.id = 7;
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  std::memcpy(bytes.data() + sizeof(header), &body, sizeof(body));
+  std::copy(behind.begin(), behind.end(), bytes.end() - static_cast<std::ptrdiff_t>(behind.size()));
+  RpcMessage message;
+  EXPECT_TRUE(parse(bytes, message));
+  out.clear();
+  backup.on_request(channel, 1, message, out);
+}
+
+BackupOpen open_of(std::uint64_t segment) {
+  BackupOpen open;
+  open.segment = segment;
+  open.master = 1;
+  open.capacity = kSegment;
+  return open;
+}
+
+TEST(Backup, WhatComesLateOnAnEarlierChannelCountsForNothing) {
+  // given a primary that opened a segment, lost its channel, dialled anew and opened another, and an inventory and a
+  // free of before that arrive only then
+  std::vector<std::byte> region(replica_region_bytes(4, kSegment));
+  ReplicationOptions options;
+  options.buffers = 4;
+  Backup backup(options, {kSegment, 16 * kSegment}, Region{0, region});
+  constexpr Channel kEarlier = kFirstAccepted;
+  constexpr Channel kLater = kFirstAccepted + 1;
+  const std::uint64_t before = index(first_segment(1));
+  Outbox out;
+  backup.on_connected(kEarlier, kPrimary);
+  request(backup, kEarlier, Opcode::kBackupOpen, open_of(before), out);
+  backup.on_connected(kLater, kPrimary);
+  request(backup, kLater, Opcode::kBackupOpen, open_of(before + 1), out);
+  ASSERT_EQ(backup.replicas().size(), 2u);
+  BackupInventory inventory;
+  inventory.master = 1;
+  inventory.life = 1;
+  inventory.segments = 1;
+  const ConstBytes listed = std::as_bytes(std::span(&before, 1));
+  request(backup, kEarlier, Opcode::kBackupInventory, inventory, out, listed);
+  EXPECT_EQ(out.dismissed().size(), 1u);
+  BackupSegment freed;
+  freed.segment = before + 1;
+  freed.master = 1;
+  request(backup, kEarlier, Opcode::kBackupFree, freed, out);
+  // expect both to be there; and the same inventory, of now, to be followed
+  EXPECT_EQ(backup.replicas().size(), 2u);
+  request(backup, kLater, Opcode::kBackupInventory, inventory, out, listed);
+  EXPECT_EQ(backup.replicas().size(), 1u);
+}
+
 TEST(Backup, CloseRefusesAWrongEnd) {
   // given an open replica whose bytes never came
   std::vector<std::byte> region(replica_region_bytes(2, kSegment));
@@ -462,24 +537,12 @@ TEST(Backup, CloseRefusesAWrongEnd) {
   backup.on_connected(kFirstAccepted, kPrimary);
   Outbox out;
   const auto ask = [&](Opcode opcode, const auto& body) {
-    std::vector<std::byte> bytes(sizeof(RpcHeader) + sizeof(body));
-    RpcHeader header;
-    header.opcode = opcode;
-    header.id = 7;
-    std::memcpy(bytes.data(), &header, sizeof(header));
-    std::memcpy(bytes.data() + sizeof(header), &body, sizeof(body));
-    RpcMessage message;
-    EXPECT_TRUE(parse(bytes, message));
-    out.clear();
-    backup.on_request(kFirstAccepted, 1, message, out);
+    request(backup, kFirstAccepted, opcode, body, out);
     RpcHeader answer;
     std::memcpy(&answer, out.ops().back().head.data(), sizeof(answer));
     return answer.status;
   };
-  BackupOpen open;
-  open.segment = 7;
-  open.master = 1;
-  open.capacity = kSegment;
+  BackupOpen open = open_of(7);
   ASSERT_EQ(ask(Opcode::kBackupOpen, open), Status::kOk);
   // expect nobody to open another master's segment
   open.master = 2;
@@ -509,34 +572,24 @@ TEST(Backup, BitRotBehindACloseIsToldAndNotFlushed) {
   options.buffers = 1;
   Backup backup(options, {kSegment, 16 * kSegment}, Region{0, region});
   backup.on_connected(kFirstAccepted, kPrimary);
-  while (bench.log().segment_count() < 2) bench.append();
-  const Segment& segment = bench.log().segment(0);
+  while (bench.log().segments().size() < 2) bench.append();
+  const Segment& segment = bench.log().slot(0);
   Outbox out;
-  const auto ask = [&](Opcode opcode, const auto& body) {
-    std::vector<std::byte> bytes(sizeof(RpcHeader) + sizeof(body));
-    RpcHeader header;
-    header.opcode = opcode;
-    std::memcpy(bytes.data(), &header, sizeof(header));
-    std::memcpy(bytes.data() + sizeof(header), &body, sizeof(body));
-    RpcMessage message;
-    EXPECT_TRUE(parse(bytes, message));
-    backup.on_request(kFirstAccepted, 1, message, out);
-  };
-  BackupOpen open;
-  open.master = 1;
-  open.capacity = kSegment;
-  ask(Opcode::kBackupOpen, open);
+  request(backup, kFirstAccepted, Opcode::kBackupOpen, open_of(0), out);
   const Bytes buffer = Bytes(region).subspan(region.size() - kSegment);
   std::copy(segment.memory.begin(), segment.memory.end(), buffer.begin());
   BackupClose close;
   close.length = segment.sealed;
   close.crc = segment.crc;
   close.master = 1;
-  ask(Opcode::kBackupClose, close);
+  request(backup, kFirstAccepted, Opcode::kBackupClose, close, out);
   buffer[200] ^= std::byte{4};
   while (backup.needs_turn()) backup.advance(out);
-  // expect it to be told, and nothing to reach storage
-  EXPECT_NE(backup.trouble(), "");
+  // expect its primary to be told, the buffer to be free, and nothing to reach storage
+  RpcHeader told;
+  std::memcpy(&told, out.ops().back().head.data(), sizeof(told));
+  EXPECT_EQ(told.opcode, Opcode::kBackupLost);
+  EXPECT_EQ(backup.free_buffers(), 1u);
   EXPECT_TRUE(out.storage_ops().empty());
 }
 

@@ -13,6 +13,8 @@ std::string_view name(Status status) {
     case Status::kNoRoom: return "no room";
     case Status::kStale: return "stale";
     case Status::kRejected: return "rejected";
+    case Status::kDead: return "declared dead";
+    case Status::kLost: return "lost";
     case Status::kBadRequest: return "bad request";
   }
   return "unknown";

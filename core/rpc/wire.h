@@ -19,14 +19,28 @@ enum class Opcode : std::uint16_t {
   kBackupOpen = 16,
   kBackupWrite = 17,
   kBackupClose = 18,
+  kBackupFree = 19,
+  kBackupInventory = 20,
+  kBackupLost = 21,  // from the backup to the primary
+  // Recovery of a dead master's data from its replicas (core/replication/wire.h).
+  kReplicasOf = 24,    // coordinator to backup
+  kRecoveryData = 25,  // recovery master to backup
   // Coordinator (core/cluster/wire.h).
   kEnlist = 32,
   kReady = 33,
   kFinished = 34,
   kWindow = 35,
+  kHeartbeat = 36,
+  kView = 37,     // from the coordinator: no answer
+  kSuspect = 38,  // no answer
+  kEpochs = 39,
+  kPlan = 40,
+  kRecovered = 41,
+  // Between any two nodes: are you there?
+  kPing = 48,
 };
 constexpr bool is_backup_opcode(Opcode opcode) {
-  return opcode >= Opcode::kBackupOpen && opcode <= Opcode::kBackupClose;
+  return opcode >= Opcode::kBackupOpen && opcode <= Opcode::kRecoveryData && opcode != Opcode::kBackupLost;
 }
 
 enum class Status : std::uint8_t {
@@ -35,10 +49,12 @@ enum class Status : std::uint8_t {
   kVersionMismatch,  // a conditional mutation met another version; the answer tells which
   kNotANumber,       // increment of a value that is not 8 bytes long
   kWrongServer,      // the tablet is not here: ask the coordinator again
-  kLogFull,          // no log memory left
+  kLogFull,          // no log memory left just now: ask again
   kNoRoom,           // the answer is too long already: ask for this item again
   kStale,            // a repeat of a request whose answer the client already had
   kRejected,         // the backup has no free buffer
+  kDead,             // the sender was declared dead, or its lease has ended
+  kLost,             // what is asked for is not here, or does not verify
   kBadRequest,       // malformed
 };
 std::string_view name(Status status);

@@ -75,7 +75,12 @@ class Desk {
     }
     return 0;
   }
-  std::vector<FrameId> frames() { return bench_->storage().frames(); }
+  std::vector<StoredFrame> found() { return bench_->storage().frames(); }
+  std::vector<FrameId> frames() {
+    std::vector<FrameId> ids;
+    for (const StoredFrame& frame : found()) ids.push_back(frame.id);
+    return ids;
+  }
   bool restart() {
     seen.clear();
     return bench_->restart();
@@ -222,7 +227,7 @@ void durable_frames_outlive_a_restart(const MakeStorageBench& make) {
     return desk.stored(11) == one.size() && desk.stored(4) == two.size() && desk.count(EventKind::kFreed, 8) == 1;
   }));
   if (!desk.restart()) GTEST_SKIP() << "this bench cannot restart";
-  EXPECT_EQ(desk.frames(), (std::vector<FrameId>{4, 11}));
+  EXPECT_EQ(desk.found(), (std::vector<StoredFrame>{{4, two.size()}, {11, one.size()}}));
   desk.append(4, one);
   ASSERT_TRUE(desk.until([&] { return desk.stored(4) == one.size() + two.size(); }));
   std::vector<std::byte> back(one.size());

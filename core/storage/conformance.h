@@ -39,6 +39,9 @@ struct StorageCase {
 
 std::vector<StorageCase> storage_conformance(const MakeStorageBench& make);
 
+// The same through a FaultyStorage without faults, and what its faults must look like.
+std::vector<StorageCase> faulty_storage_conformance(const MakeStorageBench& make);
+
 inline void PrintTo(const StorageCase& c, std::ostream* out) { *out << c.name; }
 inline std::string storage_case_name(const testing::TestParamInfo<StorageCase>& info) { return info.param.name; }
 

@@ -22,6 +22,13 @@ namespace slipstream {
 
 using FrameId = std::uint64_t;
 
+// A frame as it is found: its durable bytes.
+struct StoredFrame {
+  FrameId id = 0;
+  std::uint64_t bytes = 0;
+  bool operator==(const StoredFrame&) const = default;
+};
+
 enum class StorageOpKind : std::uint8_t { kAppend, kRead, kFree };
 
 struct StorageOp {
@@ -39,7 +46,7 @@ class Storage {
   virtual void post(std::span<const StorageOp> ops) = 0;
   virtual std::size_t poll(std::span<Event> events) = 0;
   // Frames that are here now, in rising order; what a restarted node finds.
-  virtual std::vector<FrameId> frames() const = 0;
+  virtual std::vector<StoredFrame> frames() const = 0;
 };
 
 }  // namespace slipstream

@@ -25,6 +25,10 @@ class Node {
   // The node has nothing more to do for this run; a run ends when its coordinator is done.
   virtual bool done() const { return false; }
 
+  // This life of the node is over (it was declared dead, and knows): it takes no more part, and its world may start it
+  // anew, as after a crash.
+  virtual bool retired() const { return false; }
+
   // Why the run cannot go on, told to the user; empty: all is well. (The log is full, a peer is gone for good, ...)
   virtual std::string trouble() const { return {}; }
 

@@ -90,6 +90,7 @@ void Outbox::clear() {
   ops_.clear();
   storage_ops_.clear();
   marks_.clear();
+  dismissed_.clear();
   transport_ps_ = 0;
   compute_ps_ = 0;
   chunk_ = 0;

@@ -16,6 +16,7 @@
 #include "core/base/ledger.h"
 #include "core/fabric/fabric.h"
 #include "core/storage/storage.h"
+#include "core/turn/rare.h"
 
 namespace slipstream {
 
@@ -34,7 +35,8 @@ class RoleMeter {
 
 class Outbox {
  public:
-  explicit Outbox(const CostTable& costs = CostTable{}, RoleMeter* meter = nullptr) : costs_(costs), meter_(meter) {}
+  explicit Outbox(const CostTable& costs = CostTable{}, RoleMeter* meter = nullptr, RareChoices* rare = nullptr)
+      : costs_(costs), meter_(meter), rare_(rare) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
 
@@ -45,6 +47,15 @@ class Outbox {
     if (meter_ != nullptr) meter_->enter(role);
   }
   Role role() const { return role_; }
+
+  // Whether to do the unusual thing (core/turn/rare.h); never, unless the world asks for it.
+  bool rare(Rare what) {
+    if (rare_ == nullptr) [[likely]]
+      return false;
+    return rare_->takes(what);
+  }
+  // After rare(): uniform in [0, bound).
+  std::uint64_t rare_below(std::uint64_t bound) { return rare_->below(bound); }
 
   void work(Work kind, std::uint64_t n = 1) {
     ledger_.add(role_, kind, n);
@@ -62,6 +73,8 @@ class Outbox {
   void revoke(Channel channel);
   void grant(Channel channel, Bytes memory, Ticket ticket);
   void withdraw(Channel channel, RemoteKey key, Ticket ticket);
+  // The request that came with this tag gets no answer, now or later: whoever in the world waits for it need not.
+  void dismiss(std::uint64_t tag) { dismissed_.push_back(tag); }
   void store(const StorageOp& op) { storage_ops_.push_back(op); }
   void mark(Mark mark) { marks_.push_back(mark); }
 
@@ -69,6 +82,7 @@ class Outbox {
   std::span<const Op> ops() const { return ops_; }
   std::span<const StorageOp> storage_ops() const { return storage_ops_; }
   std::span<const Mark> marks() const { return marks_; }
+  std::span<const std::uint64_t> dismissed() const { return dismissed_; }
   std::int64_t transport_ps() const { return transport_ps_; }
   std::int64_t compute_ps() const { return compute_ps_; }
   const Ledger& ledger() const { return ledger_; }  // since the Outbox was made
@@ -86,6 +100,7 @@ class Outbox {
 
   CostTable costs_;
   RoleMeter* meter_;
+  RareChoices* rare_;
   Role role_ = Role::kClient;
   Ledger ledger_;
   std::int64_t transport_ps_ = 0;
@@ -93,6 +108,7 @@ class Outbox {
   std::vector<Op> ops_;
   std::vector<StorageOp> storage_ops_;
   std::vector<Mark> marks_;
+  std::vector<std::uint64_t> dismissed_;
   std::vector<Chunk> chunks_;  // messages' heads and slice lists
   std::size_t chunk_ = 0;
   std::size_t used_ = 0;

@@ -5,12 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -40,9 +42,27 @@ struct flock whole_file(short type) {
   return lock;
 }
 
+void copy_file(int from, int to, const std::string& path) {
+  std::vector<char> piece(kMiB);
+  off_t at = 0;
+  while (true) {
+    const ssize_t n = ::pread(from, piece.data(), piece.size(), at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("cannot read", path, errno, "choose another run directory");
+    if (n == 0) return;
+    for (ssize_t done = 0; done < n;) {
+      const ssize_t m = ::pwrite(to, piece.data() + done, static_cast<std::size_t>(n - done), at + done);
+      if (m < 0 && errno != EINTR) fail("cannot write the next life's", path, errno, "choose another run directory");
+      done += std::max<ssize_t>(m, 0);
+    }
+    at += n;
+  }
+}
+
 }  // namespace
 
-std::shared_ptr<SharedFile> SharedFile::create(const std::string& path, std::size_t bytes) {
+// Under a name of its own: nobody sees it before it is whole.
+FileDescriptor SharedFile::make(const std::string& path, std::size_t bytes) {
   const std::string fresh = path + ".new";
   ::unlink(fresh.c_str());
   FileDescriptor fd(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -53,8 +73,27 @@ std::shared_ptr<SharedFile> SharedFile::create(const std::string& path, std::siz
     fail(fmt::format("cannot get {} bytes for", bytes), path, error,
          "make room there, choose another run directory, or make logs and buffers smaller");
   }
+  return fd;
+}
+
+std::shared_ptr<SharedFile> SharedFile::name(FileDescriptor fd, const std::string& path) {
+  const std::string fresh = path + ".new";
   if (::rename(fresh.c_str(), path.c_str()) != 0) fail("cannot rename to", path, errno, "choose another run directory");
   return map(std::move(fd), path);
+}
+
+std::shared_ptr<SharedFile> SharedFile::create(const std::string& path, std::size_t bytes) {
+  return name(make(path, bytes), path);
+}
+
+std::shared_ptr<SharedFile> SharedFile::successor(const std::string& path, std::size_t bytes) {
+  FileDescriptor fd = make(path, bytes);
+  const FileDescriptor old(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status = {};
+  if (old.valid() && ::fstat(old.get(), &status) == 0 && static_cast<std::size_t>(status.st_size) == bytes) {
+    copy_file(old.get(), fd.get(), path);
+  }
+  return name(std::move(fd), path);
 }
 
 std::shared_ptr<SharedFile> SharedFile::open(const std::string& path) {

@@ -23,6 +23,9 @@ class SharedFile {
   // A new file of zeroes, in memory that is really there (a full file system is told now, not by a signal later).
   // Replaces a file of that name; processes that mapped the old one keep it.
   static std::shared_ptr<SharedFile> create(const std::string& path, std::size_t bytes);
+  // A new file with the bytes of the one of that name, where there is one of this size, else of zeroes. The old one is
+  // replaced, as above: whoever still writes through a mapping of it does not write into the new one.
+  static std::shared_ptr<SharedFile> successor(const std::string& path, std::size_t bytes);
   // nullptr when there is no such file.
   static std::shared_ptr<SharedFile> open(const std::string& path);
 
@@ -36,6 +39,8 @@ class SharedFile {
 
  private:
   SharedFile() = default;
+  static FileDescriptor make(const std::string& path, std::size_t bytes);
+  static std::shared_ptr<SharedFile> name(FileDescriptor fd, const std::string& path);
   static std::shared_ptr<SharedFile> map(FileDescriptor fd, const std::string& path);
 
   FileDescriptor fd_;

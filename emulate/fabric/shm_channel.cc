@@ -126,11 +126,14 @@ Progress ShmChannel::send_pieces(Backlog::Entry& entry) {
   return Progress::kDone;
 }
 
+void ShmChannel::end_copies() {
+  if (!copying_) return;
+  copying_ = false;
+  mine_->writing.fetch_add(1, std::memory_order_seq_cst);
+}
+
 bool ShmChannel::publish() {
-  if (copying_) {
-    copying_ = false;
-    mine_->writing.store(mine_->writing.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
+  end_copies();
   touched = false;
   if (out_end_ == out_published_) return false;
   const std::uint64_t batch = out_end_ - out_published_;
@@ -203,8 +206,10 @@ const ShmChannel::KnownGrant* ShmChannel::look_up(RemoteKey key, const std::stri
   if (regions.size() <= grant.region) regions.resize(grant.region + 1);
   if (regions[grant.region] == nullptr) {
     const std::string name = peer->control->regions[grant.region].name;
-    regions[grant.region] = SharedFile::open(run_directory + "/" + name);
-    if (regions[grant.region] == nullptr) return nullptr;
+    auto file = SharedFile::open(run_directory + "/" + name);
+    // Under that name the file of the node's next life may be. Not so when this life has not ended by now.
+    if (file == nullptr || !peer->file->owner_is_alive()) return nullptr;
+    regions[grant.region] = std::move(file);
   }
   const Bytes memory = regions[grant.region]->memory();
   if (grant.offset > memory.size() || grant.bytes > memory.size() - grant.offset) return nullptr;
@@ -253,7 +258,7 @@ void ShmChannel::close() { mine_->closed.store(1, std::memory_order_seq_cst); }
 
 bool ShmChannel::quiet() const { return theirs_->writing.load(std::memory_order_seq_cst) % 2 == 0; }
 
-RemoteKey ShmChannel::grant(std::uint64_t serial, std::uint32_t region, std::uint64_t offset, std::uint64_t bytes) {
+RemoteKey ShmChannel::grant(std::uint64_t key_serial, std::uint32_t region, std::uint64_t offset, std::uint64_t bytes) {
   std::size_t slot = fresh_grant_;
   if (free_grants_.empty()) {
     SLIP_CHECK(slot < shm::kMaxGrants, "more than {} grants on channel {}", shm::kMaxGrants, number);
@@ -266,7 +271,7 @@ RemoteKey ShmChannel::grant(std::uint64_t serial, std::uint32_t region, std::uin
   entry.region = region;
   entry.offset = offset;
   entry.bytes = bytes;
-  const RemoteKey key = serial << kSlotBits | slot;
+  const RemoteKey key = key_serial << kSlotBits | slot;
   entry.key.store(key, std::memory_order_seq_cst);
   return key;
 }

@@ -49,18 +49,23 @@ class ShmChannel {
 
   // Ends a batch: what was posted becomes visible. True: there are messages in it.
   bool publish();
+  // What was copied is there before whatever this end looks at next.
+  void end_copies();
+  // A new life of the peer's node has taken its memory over. What was copied before a "no", and end_copies(), is in it.
+  bool peer_is_over() const { return peer->control->over.load(std::memory_order_seq_cst) != 0; }
   // Nothing may land through the channel any more, once quiet() holds. Both hold for good.
   void close();
   bool quiet() const;  // no copy of the other end is under way that began before close()
   bool closed_by_peer() const { return theirs_->closed.load(std::memory_order_acquire) != 0; }
 
   // The granter's side. A withdrawn grant's memory is still once copies_ended(mark) holds.
-  RemoteKey grant(std::uint64_t serial, std::uint32_t region, std::uint64_t offset, std::uint64_t bytes);
+  RemoteKey grant(std::uint64_t key_serial, std::uint32_t region, std::uint64_t offset, std::uint64_t bytes);
   bool withdraw(RemoteKey key);      // false: there is no such grant
   void forget_grant(RemoteKey key);  // after copies_ended(): its slot may be used again
   std::uint32_t copy_mark() const { return theirs_->writing.load(std::memory_order_seq_cst); }
   bool copies_ended(std::uint32_t mark) const { return mark % 2 == 0 || copy_mark() != mark; }
 
+  std::uint64_t life() const { return link_->life; }  // of the node that connected
   shm::Side& mine() { return *mine_; }
   const shm::Side& theirs() const { return *theirs_; }
   std::uint64_t bytes_sent() const { return bytes_sent_; }
@@ -73,6 +78,7 @@ class ShmChannel {
   State state = State::kConnecting;
   std::shared_ptr<ShmPeer> peer;  // nullptr until it is known
   std::uint32_t bell = 0;
+  std::uint64_t serial = 0;  // side 0: of the link's file, while the peer has not taken it
   Backlog backlog;
   Ticket ack = 0;  // to be reported
   bool ack_listed = false;

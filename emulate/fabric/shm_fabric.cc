@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -32,7 +33,17 @@ Event event_of(EventKind kind, const ShmChannel& channel, Ticket ticket = 0) {
   return event;
 }
 
+void mark_over(const SharedFile& control) {
+  if (control.memory().size() != sizeof(shm::Control)) return;
+  reinterpret_cast<shm::Control*>(control.memory().data())->over.store(1, std::memory_order_seq_cst);
+}
+
 }  // namespace
+
+void end_shm_life(const std::string& run_directory, NodeId node) {
+  const auto control = SharedFile::open(fmt::format("{}/node-{}", run_directory, index(node)));
+  if (control != nullptr && !control->owner_is_alive()) mark_over(*control);
+}
 
 std::unique_ptr<RealFabric> make_shm_fabric(const ShmOptions& options) { return std::make_unique<ShmFabric>(options); }
 
@@ -48,13 +59,11 @@ ShmFabric::ShmFabric(const ShmOptions& options)
         fmt::format("cannot make the run directory {}: {}; choose another", directory_, std::strerror(errno)));
   }
   const std::string name = path(fmt::format("node-{}", index(node_)));
-  if (const auto old = SharedFile::open(name); old != nullptr && old->owner_is_alive()) {
-    throw std::runtime_error(fmt::format(
-        "node {} is already running in {}; end that run or choose another run directory", index(node_), directory_));
-  }
+  if (const auto old = SharedFile::open(name); old != nullptr) take_over_from(*old);
   control_file_ = SharedFile::create(name, sizeof(shm::Control));
   owner_lock_ = take_owner_lock(name);
   control_ = reinterpret_cast<shm::Control*>(control_file_->memory().data());
+  control_->life = next_serial_;
   const std::string pipe = name + ".wake";
   ::unlink(pipe.c_str());
   if (::mkfifo(pipe.c_str(), 0600) == 0) {
@@ -68,8 +77,25 @@ ShmFabric::ShmFabric(const ShmOptions& options)
   std::atomic_ref(control_->magic).store(shm::kMagic, std::memory_order_release);
 }
 
+// Peers that have not noticed the end of the life before still write to its memory. What they were acknowledged is
+// there before `over` is, so this life finds it; what comes later goes to files that nobody reads, and is not
+// acknowledged.
+void ShmFabric::take_over_from(const SharedFile& old) {
+  if (old.owner_is_alive()) {
+    throw std::runtime_error(fmt::format(
+        "node {} is already running in {}; end that run or choose another run directory", index(node_), directory_));
+  }
+  mark_over(old);
+  const std::string links = fmt::format("link-{}-", index(node_));  // that nobody took
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
+    if (entry.path().filename().string().starts_with(links)) ::unlink(entry.path().c_str());
+  }
+}
+
 ShmFabric::~ShmFabric() {
   for (const Knock& knock : knocks_) ::unlink(link_path(index(node_), knock.serial).c_str());
+  control_->over.store(1, std::memory_order_seq_cst);
   const std::string name = path(fmt::format("node-{}", index(node_)));
   ::unlink((name + ".wake").c_str());
   ::unlink(name.c_str());
@@ -93,8 +119,9 @@ Region ShmFabric::create_region(std::string_view name, std::size_t bytes, Access
                     "characters; use fewer or shorter ones",
                     file_name, shm::kMaxRegions, shm::kRegionName - 1));
   }
-  const std::size_t whole_pages = (std::max<std::size_t>(bytes, 1) + shm::kPage - 1) / shm::kPage * shm::kPage;
-  auto file = SharedFile::create(path(file_name), whole_pages);
+  const std::size_t size = std::max<std::size_t>(bytes, 1);
+  auto file = access == Access::kDurable ? SharedFile::successor(path(file_name), size)
+                                         : SharedFile::create(path(file_name), size);
   file->close_descriptor();
   shm::RegionEntry& entry = control_->regions[regions_.size()];
   std::memcpy(entry.name, file_name.c_str(), file_name.size() + 1);
@@ -164,7 +191,9 @@ void ShmFabric::connect(const Op& op) {
   auto* const link = reinterpret_cast<shm::Link*>(file->memory().data());
   link->magic = shm::kMagic;
   link->ring_bytes = static_cast<std::uint32_t>(ring_bytes_);
+  link->life = control_->life;
   auto channel = std::make_shared<ShmChannel>(op.channel, op.peer, 0, std::move(file));
+  channel->serial = serial;
   add(channel);
   if (knock(*channel, serial)) return;
   const bool full = channel->peer != nullptr;  // too many knock at once: it will come to an end or die
@@ -172,7 +201,6 @@ void ShmFabric::connect(const Op& op) {
     knocks_.push_back({op.channel, serial, full ? kNever : monotonic_ns() + patience_ns_});
     return;
   }
-  ::unlink(name.c_str());
   down(*channel);
 }
 
@@ -200,7 +228,6 @@ void ShmFabric::knock_again(TimeNs now) {
       if (knock(*channel, k.serial)) return true;
       if (k.give_up_at == kNever ? channel->peer != nullptr : now < k.give_up_at) return false;
     }
-    ::unlink(link_path(index(node_), k.serial).c_str());
     if (channel != nullptr) down(*channel);
     return true;
   });
@@ -227,7 +254,7 @@ void ShmFabric::accept(const shm::Mail& mail) {
   SLIP_CHECK(far_.size() < kFirstAccepted, "node {} has accepted {} channels", index(node_), far_.size());
   const auto number = static_cast<Channel>(kFirstAccepted + far_.size());
   auto channel = std::make_shared<ShmChannel>(number, from, 1, std::move(file));
-  if (channel->closed_by_peer()) return;
+  if (channel->closed_by_peer() || channel->life() != who->control->life) return;
   channel->peer = who;
   channel->state = ShmChannel::State::kUp;
   add(channel);
@@ -239,6 +266,7 @@ void ShmFabric::accept(const shm::Mail& mail) {
 void ShmFabric::end(ShmChannel& channel) {
   channel.publish();
   channel.close();
+  if (channel.state == ShmChannel::State::kConnecting) ::unlink(link_path(index(node_), channel.serial).c_str());
   channel.state = ShmChannel::State::kDead;
   channel.backlog.clear();
   channel.ack = 0;
@@ -309,6 +337,14 @@ void ShmFabric::bury(ShmPeer& who) {
   }
 }
 
+// Before anything done through the channel is told to have been done.
+bool ShmFabric::buried(ShmChannel& channel) {
+  if (channel.peer == nullptr || !channel.peer_is_over()) return false;
+  channel.ack = 0;
+  bury(*channel.peer);
+  return true;
+}
+
 // --- ops ---
 
 void ShmFabric::post(std::span<const Op> ops) {
@@ -351,6 +387,8 @@ void ShmFabric::settle(ShmChannel& channel, OpKind kind, Ticket ticket, Progress
   if (progress == Progress::kRefused) {
     down(channel);
   } else if (kind == OpKind::kRead) {
+    channel.end_copies();
+    if (buried(channel)) return;
     flush_ack(channel);
     local_.push(event_of(EventKind::kReadDone, channel, ticket));
   } else if (ticket != 0) {
@@ -510,7 +548,7 @@ std::size_t ShmFabric::take_acks(std::span<Event> events) {
   for (; taken < acks_.size() && n < events.size(); ++taken) {
     ShmChannel& channel = *acks_[taken];
     channel.ack_listed = false;
-    if (channel.ack == 0) continue;
+    if (channel.ack == 0 || buried(channel)) continue;
     events[n++] = event_of(EventKind::kAcked, channel, channel.ack);
     channel.ack = 0;
   }

@@ -2,8 +2,12 @@
 // memory. One thread drives a fabric; peers may be in this process or in others.
 //
 // Costs: a message is two small copies' worth of memory traffic, an op with a ticket an acknowledgement at the next
-// poll; a batch of ops costs one locked instruction per channel (the peer's bell), and one more when it writes or reads
-// memory.
+// poll; a batch of ops costs one locked instruction per channel (the peer's bell), and two more when it writes or reads
+// memory: they announce the copies, and end them.
+//
+// Lives of a node: a life that ends without a word leaves its files. The next one copies what is durable into files of
+// its own: the peers' mappings of the old ones lead nowhere. It marks the old control block first, and peers look at
+// that mark before they report an acknowledgement; so an acknowledged write is in the memory that the next life finds.
 #pragma once
 
 #include <atomic>
@@ -56,6 +60,7 @@ class ShmFabric final : public RealFabric {
     std::uint32_t mark = 0;
   };
 
+  void take_over_from(const SharedFile& old);
   ChannelPtr& slot(Channel number);
   ShmChannel* find(Channel number);  // nullptr: never used, or dead
   std::string path(std::string_view name) const;
@@ -75,6 +80,7 @@ class ShmFabric final : public RealFabric {
   void forget_retired();
   void housekeeping();
   void bury(ShmPeer& who);
+  bool buried(ShmChannel& channel);
 
   // One op, or what is left of one.
   void carry_out(const Op& op);

@@ -41,7 +41,8 @@ struct RegionEntry {  // written once, before any key of it is handed out
 
 struct Control {
   std::uint32_t magic;
-  std::uint32_t unused;
+  std::atomic<std::uint32_t> over;  // set by the node's next life: nothing done to this one's memory counts any more
+  std::uint64_t life;               // no two lives of a run have the same
   // Bells: set by peers, cleared by the node. `sleeping` shares the first line: a peer that has just set a bit has it.
   alignas(kLine) std::atomic<std::uint32_t> sleeping;  // set by the node, cleared by whoever wakes it
   std::atomic<std::uint32_t> mail_bell;
@@ -72,6 +73,7 @@ struct Side {
 struct Link {
   std::uint32_t magic;
   std::uint32_t ring_bytes;
+  std::uint64_t life;           // of the node that connected
   Side sides[2];                // 0: the end that connected
   Grant grants[2][kMaxGrants];  // by the end that granted
 };

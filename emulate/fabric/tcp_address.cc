@@ -36,14 +36,17 @@ sockaddr_in parse_address(const std::string& address) {
   return result;
 }
 
-TcpListener listen_tcp(const std::string& address) {
+namespace {
+
+TcpListener open_tcp(const std::string& address, bool listens) {
   sockaddr_in name = parse_address(address);
   FileDescriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int yes = 1;
   if (fd.valid()) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   socklen_t size = sizeof name;
   if (!fd.valid() || ::bind(fd.get(), reinterpret_cast<sockaddr*>(&name), size) != 0 ||
-      ::listen(fd.get(), SOMAXCONN) != 0 || ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+      (listens && ::listen(fd.get(), SOMAXCONN) != 0) ||
+      ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) {
     const int error = errno;
     if (error == EADDRINUSE) {
       throw std::runtime_error(
@@ -55,5 +58,10 @@ TcpListener listen_tcp(const std::string& address) {
   }
   return {fd.release(), fmt::format("{}:{}", address.substr(0, address.rfind(':')), ntohs(name.sin_port))};
 }
+
+}  // namespace
+
+TcpListener listen_tcp(const std::string& address) { return open_tcp(address, true); }
+TcpListener bind_tcp(const std::string& address) { return open_tcp(address, false); }
 
 }  // namespace slipstream::emulate

@@ -61,7 +61,7 @@ struct TcpChannel {
   std::uint32_t epoll_events = 0;
   OutputQueue out;
   std::uint64_t bytes_sent = 0;
-  TimeNs give_up_at = 0;  // kConnecting
+  TimeNs give_up_at = 0;  // kConnecting; kGreeting of one who was accepted
 
   std::unique_ptr<std::byte[]> in;
   std::size_t capacity = 0;

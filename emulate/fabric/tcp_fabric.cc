@@ -20,6 +20,7 @@ namespace slipstream::emulate {
 namespace {
 
 constexpr TimeNs kTryAgainEvery = kMillisecond;
+constexpr std::size_t kMostStrangers = 64;
 constexpr std::size_t kMostEpollEvents = 64;
 // A grant's slot is in the low bits of its key; above it the granter's running number, so that no key comes twice.
 constexpr std::uint64_t kSlotBits = 16;
@@ -57,19 +58,8 @@ TcpFabric::TcpFabric(const TcpOptions& options) : options_(options), listener_(o
 }
 
 Region TcpFabric::create_region(std::string_view name, std::size_t bytes, Access access) {
-  LocalRegion region;
-  region.access = access;
-  if (access == Access::kGrantable && !options_.region_directory.empty()) {
-    const std::string file = fmt::format("{}/node-{}.{}", options_.region_directory, index(options_.node), name);
-    region.file = SharedFile::create(file, std::max<std::size_t>(bytes, 1));
-    region.file->close_descriptor();
-    region.memory = region.file->memory().first(bytes);
-  } else {
-    region.anonymous.emplace(name, bytes);
-    region.memory = region.anonymous->memory();
-  }
-  regions_.push_back(std::move(region));
-  return {static_cast<std::uint32_t>(regions_.size() - 1), regions_.back().memory};
+  regions_.emplace_back(name, bytes, access, options_.region_directory, options_.node);
+  return {static_cast<std::uint32_t>(regions_.size() - 1), regions_.back().memory()};
 }
 
 // --- channels ---
@@ -92,7 +82,7 @@ void TcpFabric::connect(const Op& op) {
   SLIP_CHECK(op.channel < kFirstAccepted && find(op.channel) == nullptr, "channel {} is in use", op.channel);
   auto channel = std::make_shared<TcpChannel>(op.channel, op.peer, TcpChannel::State::kConnecting);
   slot(op.channel) = channel;
-  put_frame(channel->out, tcp::FrameKind::kHello, 0, tcp::Greeting{tcp::kMagic, index(options_.node), index(op.peer)});
+  put_frame(channel->out, tcp::FrameKind::kHello, 0, greeting_for(op.peer));
   if (index(op.peer) >= options_.addresses.size()) {
     down(*channel);
     return;
@@ -148,17 +138,47 @@ void TcpFabric::connected(TcpChannel& channel) {
   mark_dirty(channel);
 }
 
+tcp::Greeting TcpFabric::greeting_for(NodeId peer) const {
+  return {tcp::kMagic, index(options_.node), index(peer), options_.secret};
+}
+
 void TcpFabric::accept_all() {
   while (true) {
+    if (strangers_.size() >= kMostStrangers) {
+      listening_ = false;
+      epoll_event nothing = {};
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &nothing);
+      return;
+    }
     FileDescriptor socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket.valid()) return;
     const int yes = 1;
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     auto channel = std::make_shared<TcpChannel>(Channel{0}, kNoNode, TcpChannel::State::kGreeting);
     channel->socket = std::move(socket);
+    channel->give_up_at = monotonic_ns() + options_.greeting_patience_ns;
     watch(*channel, EPOLLIN);
     strangers_.push_back(std::move(channel));
   }
+}
+
+// Who has spoken, and was not heard because this node had a long turn, is not silent.
+void TcpFabric::turn_away_the_silent() {
+  const TimeNs now = monotonic_ns();
+  std::byte byte{};
+  while (!strangers_.empty() && strangers_.front()->give_up_at <= now) {
+    TcpChannel& stranger = *strangers_.front();
+    if (::recv(stranger.socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return;
+    down(stranger);
+  }
+}
+
+void TcpFabric::listen_again() {
+  if (listening_ || strangers_.size() >= kMostStrangers) return;
+  listening_ = true;
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &event);
 }
 
 void TcpFabric::accepted(TcpChannel& channel, NodeId from) {
@@ -171,7 +191,7 @@ void TcpFabric::accepted(TcpChannel& channel, NodeId from) {
   channel.state = TcpChannel::State::kUp;
   far_.push_back(std::move(*stranger));
   strangers_.erase(stranger);
-  put_frame(channel.out, tcp::FrameKind::kWelcome, 0, tcp::Greeting{tcp::kMagic, index(options_.node), index(from)});
+  put_frame(channel.out, tcp::FrameKind::kWelcome, 0, greeting_for(from));
   mark_dirty(channel);
   local_.push(event_of(EventKind::kConnected, channel));
 }
@@ -300,10 +320,8 @@ void TcpFabric::read(const Op& op) {
 void TcpFabric::grant(const Op& op) {
   TcpChannel* const channel = find(op.channel);
   if (channel == nullptr) return;
-  const bool ours = std::any_of(regions_.begin(), regions_.end(), [&](const LocalRegion& r) {
-    return r.access == Access::kGrantable && op.local.data() >= r.memory.data() &&
-           op.local.data() + op.local.size() <= r.memory.data() + r.memory.size();
-  });
+  const bool ours = std::any_of(regions_.begin(), regions_.end(),
+                                [&](const LocalRegion& region) { return region.may_grant(op.local); });
   SLIP_CHECK(ours, "node {} grants memory that is not in a grantable region of its own", index(options_.node));
   std::size_t place = channel->grants.size();
   if (channel->free_grants.empty()) {
@@ -415,7 +433,9 @@ TcpFabric::Parsed TcpFabric::parse_greeting(TcpChannel& channel, const tcp::Fram
   const bool hello = header.kind == tcp::FrameKind::kHello;
   const bool stranger = channel.peer == kNoNode;
   if (greeting.magic != tcp::kMagic || greeting.to != index(options_.node) || hello != stranger) return Parsed::kDead;
+  if (!is_same(greeting.secret, options_.secret)) return Parsed::kDead;
   if (hello) {
+    if (greeting.from >= options_.addresses.size()) return Parsed::kDead;
     accepted(channel, NodeId{greeting.from});
     return Parsed::kFrame;
   }
@@ -543,12 +563,14 @@ std::size_t TcpFabric::poll(std::span<Event> events) {
   if (!retired_.empty()) forget_retired();
   if (!dirty_.empty()) flush();
   if (!waiting_.empty()) try_again();
+  if (!strangers_.empty()) turn_away_the_silent();
   Room room{events, 0};
   drain_local(room);
   if (!ready_.empty()) parse_ready(room);
   if (!room.full()) wait_for_sockets(room);
   drain_local(room);
   take_acks(room);
+  if (!listening_) listen_again();
   if (room.n == 0 && !dirty_.empty()) flush();  // no turn follows whose post could carry the acknowledgements
   return room.n;
 }
@@ -606,7 +628,10 @@ bool TcpFabric::arm() {
   return local_.empty() && ready_.empty() && acks_.empty();
 }
 
-TimeNs TcpFabric::longest_sleep_ns() const { return waiting_.empty() ? kNever : kTryAgainEvery; }
+TimeNs TcpFabric::longest_sleep_ns() const {
+  if (!waiting_.empty()) return kTryAgainEvery;
+  return strangers_.empty() ? kNever : options_.greeting_patience_ns;
+}
 
 std::uint64_t TcpFabric::network_bytes() const {
   std::uint64_t bytes = bytes_of_dead_;

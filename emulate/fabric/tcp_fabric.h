@@ -4,20 +4,22 @@
 // System calls: one epoll_wait for each poll, one recvmsg for each channel that has something, one sendmsg for each
 // channel that was posted to. When a poll brought events its acknowledgements wait for the post of the turn that
 // follows, so that they travel with other data; when not, as at a replica, they go at once.
+//
+// Who connects is a stranger until its greeting has come with the run's secret. A wrong word, or none in time, and the
+// connection is closed; the node hears of neither. There are at most kMostStrangers: others wait to be accepted.
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include <sys/epoll.h>
 
 #include "core/base/ring.h"
-#include "emulate/fabric/anonymous_memory.h"
+#include "emulate/fabric/local_region.h"
 #include "emulate/fabric/real_fabric.h"
-#include "emulate/fabric/shared_file.h"
 #include "emulate/fabric/tcp_channel.h"
+#include "emulate/fabric/tcp_wire.h"
 
 namespace slipstream::emulate {
 
@@ -54,7 +56,10 @@ class TcpFabric final : public RealFabric {
   void start_connecting(TcpChannel& channel);
   void try_again();
   void connected(TcpChannel& channel);
+  tcp::Greeting greeting_for(NodeId peer) const;
   void accept_all();
+  void listen_again();
+  void turn_away_the_silent();
   void accepted(TcpChannel& channel, NodeId from);
   Parsed parse_greeting(TcpChannel& channel, const tcp::FrameHeader& header);
   void failed_to_connect(TcpChannel& channel);
@@ -95,17 +100,12 @@ class TcpFabric final : public RealFabric {
   const TcpOptions options_;
   FileDescriptor epoll_;
   FileDescriptor listener_;
-  struct LocalRegion {
-    std::shared_ptr<SharedFile> file;          // one of the two
-    std::optional<AnonymousMemory> anonymous;  //   holds the memory
-    Bytes memory;
-    Access access = Access::kLocal;
-  };
   std::vector<LocalRegion> regions_;
 
   std::vector<ChannelPtr> near_;
   std::vector<ChannelPtr> far_;
-  std::vector<ChannelPtr> strangers_;  // accepted, not greeted yet
+  std::vector<ChannelPtr> strangers_;  // accepted, not greeted yet; in the order in which they came
+  bool listening_ = true;              // false: as many strangers as there may be
   std::vector<ChannelPtr> waiting_;    // to try again
   std::vector<ChannelPtr> retired_;    // dead; views of them may be in use until the next poll
   std::vector<TcpChannel*> dirty_;

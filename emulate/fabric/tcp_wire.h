@@ -6,9 +6,11 @@
 
 #include <cstdint>
 
+#include "emulate/fabric/run_secret.h"
+
 namespace slipstream::emulate::tcp {
 
-inline constexpr std::uint32_t kMagic = 0x736c7432;
+inline constexpr std::uint32_t kMagic = 0x736c7433;
 
 enum class FrameKind : std::uint8_t {
   kHello = 1,  // Greeting; from the end that connected, first of all
@@ -36,6 +38,7 @@ struct Greeting {
   std::uint32_t magic = kMagic;
   std::uint16_t from = 0;
   std::uint16_t to = 0;
+  RunSecret secret{};
 };
 
 struct WriteHead {
@@ -53,7 +56,7 @@ struct AckHead {
   std::uint64_t op = 0;  // this one and all before it are done
 };
 
-static_assert(sizeof(FrameHeader) == 8 && sizeof(Greeting) == 8 && sizeof(WriteHead) == 16 && sizeof(ReadHead) == 24 &&
+static_assert(sizeof(FrameHeader) == 8 && sizeof(Greeting) == 24 && sizeof(WriteHead) == 16 && sizeof(ReadHead) == 24 &&
               sizeof(AckHead) == 8);
 
 }  // namespace slipstream::emulate::tcp

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -35,34 +36,48 @@ bool wait_for_go(const SharedRun& shared) {
   return true;
 }
 
-int run_node(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
-             Listeners& listeners, Clock& clock, SharedRun& shared) {
-  const ChildFiles files = child_files(directories.run(), id);
+int run_node(const LifeOptions& life, Listeners& listeners, Clock& clock, SharedRun& shared) {
+  const RunPlan& plan = life.plan;
+  const NodeId id = life.node;
+  const ChildFiles files = child_files(life.directories.run(), id);
   const std::uint32_t cores = usable_cores();
-  const Assembly assembly = assemble(plan, options, directories, id, listeners);
+  Life number{life.life};
+  if (life.life > 1) {  // the run's clock goes already
+    clock.restart_at(shared.origin.load());
+    number.begins_ns = clock.now();
+  }
+  const Assembly assembly = assemble(plan, life.options, life.directories, id, listeners, number);
   listeners.close_all();
   std::optional<Pin> pin;  // the loop's thread alone, not the storage's
-  if (options.pin) pin.emplace(index(id));
-  shared.ready.fetch_add(1);
+  if (life.options.pin) pin.emplace(index(id));
+  if (life.life == 1) shared.ready.fetch_add(1);
   if (!wait_for_go(shared)) return kChildStopped;
   clock.restart_at(shared.origin.load());
+  assembly.start(clock);
   Loop loop(clock, idle_for(plan.nodes, cores), plan.seed, shared.stop);
-  loop.seat(assembly.seat(plan, id));
+  Seat seat = assembly.seat(plan, id);
+  seat.ends_retired = true;
+  loop.seat(seat);
   const LoopEnd end = loop.run();
   if (end.why == LoopEnd::Why::kTrouble) {
     write_file(files.state, bytes_of(end.trouble));
     return kChildTrouble;
   }
   write_file(files.state, bytes_of(assembly.node->describe()));
-  write_file(files.report, encode(report_of(plan, id, *assembly.node, loop.usage(0))));
-  return end.why == LoopEnd::Why::kDone ? kChildEndedRun : kChildReported;
+  if (plan.record) write_file(files.record, plan.record(*assembly.node));
+  write_file(files.report, encode(report_of(plan, id, assembly, loop.usage(0))));
+  switch (end.why) {
+    case LoopEnd::Why::kDone: return kChildEndedRun;
+    case LoopEnd::Why::kRetired: return kChildRetired;
+    default: return kChildReported;
+  }
 }
 
 }  // namespace
 
 ChildFiles child_files(const std::string& run_directory, NodeId node) {
   const std::string base = fmt::format("{}/node-{}", run_directory, index(node));
-  return {base + ".report", base + ".state", base + ".stderr", base + ".pid"};
+  return {base + ".report", base + ".record", base + ".state", base + ".stderr", base + ".pid"};
 }
 
 void write_file(const std::string& path, ConstBytes bytes) {
@@ -81,21 +96,33 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-void run_child(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
-               Listeners& listeners, Clock clock, SharedRun& shared, int driver) {
+void remove_regions(const std::string& run_directory, NodeId node) {
+  namespace fs = std::filesystem;
+  const ChildFiles files = child_files(run_directory, node);
+  const std::string start = fmt::format("{}/node-{}.", run_directory, index(node));
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(run_directory, ignored)) {
+    const std::string path = entry.path().string();
+    const bool ours = path == files.report || path == files.record || path == files.state || path == files.errors ||
+                      path == files.pid;
+    if (path.starts_with(start) && !ours) fs::remove(entry.path(), ignored);
+  }
+}
+
+void run_child(const LifeOptions& life, Listeners& listeners, Clock clock, SharedRun& shared, int driver) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != driver) _exit(kChildStopped);  // it died before the line above
   signal(SIGINT, SIG_IGN);                        // a terminal sends it to all; the driver ends the run
   signal(SIGHUP, SIG_IGN);
   signal(SIGTERM, SIG_DFL);
-  const ChildFiles files = child_files(directories.run(), id);
+  const ChildFiles files = child_files(life.directories.run(), life.node);
   if (const int errors = open(files.errors.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600); errors >= 0) {
     dup2(errors, STDERR_FILENO);
     close(errors);
   }
   int status = kChildTrouble;
   try {
-    status = run_node(plan, options, directories, id, listeners, clock, shared);
+    status = run_node(life, listeners, clock, shared);
   } catch (const std::exception& e) {
     try {
       write_file(files.state, bytes_of(e.what()));

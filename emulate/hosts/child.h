@@ -25,10 +25,21 @@ enum ChildStatus : int {
   kChildTrouble = 10,   // why is in its state file
   kChildEndedRun = 11,  // reported, too
   kChildStopped = 12,   // before it began
+  kChildRetired = 13,   // its node takes no more part; reported, too
+};
+
+// One life of a node, and what it stands on.
+struct LifeOptions {
+  const RunPlan& plan;
+  const EmulateOptions& options;
+  const RunDirectories& directories;
+  NodeId node = kNoNode;
+  std::uint32_t life = 1;
 };
 
 struct ChildFiles {
   std::string report;
+  std::string record;
   std::string state;
   std::string errors;
   std::string pid;
@@ -40,8 +51,10 @@ void write_file(const std::string& path, ConstBytes bytes);
 // Empty when it is not there.
 std::string read_file(const std::string& path);
 
+// The files of the node's regions, whatever a later life would find in them.
+void remove_regions(const std::string& run_directory, NodeId node);
+
 // Never returns. `driver` is the parent's process id.
-[[noreturn]] void run_child(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories,
-                            NodeId id, Listeners& listeners, Clock clock, SharedRun& shared, int driver);
+[[noreturn]] void run_child(const LifeOptions& life, Listeners& listeners, Clock clock, SharedRun& shared, int driver);
 
 }  // namespace slipstream::emulate

@@ -12,6 +12,7 @@
 #include "core/log/certificate_walk.h"
 #include "core/replication/backup.h"
 #include "emulate/hosts/child.h"
+#include "emulate/hosts/fabrics_here.h"
 #include "emulate/hosts/options.h"
 
 namespace slipstream::emulate {
@@ -117,12 +118,12 @@ TEST_P(ClusterOfProcesses, KilledServerLeavesItsReplicasAndFailsTheRun) {
   std::filesystem::remove_all(options.run_directory);
 }
 
-INSTANTIATE_TEST_SUITE_P(Everywhere, ClusterOfProcesses, testing::Values(FabricKind::kShm, FabricKind::kTcp),
+INSTANTIATE_TEST_SUITE_P(Everywhere, ClusterOfProcesses, testing::ValuesIn(fabrics_here()),
                          [](const auto& it) { return std::string(name(it.param)); });
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  for (const FabricKind fabric : {FabricKind::kShm, FabricKind::kTcp}) {
+  for (const FabricKind fabric : fabrics_here()) {
     for (const HostKind hosts : {HostKind::kPacked, HostKind::kProcesses}) {
       for (const Policy policy : {Policy::kRpc, Policy::kTailwind}) cases.push_back({fabric, hosts, policy});
     }

@@ -36,4 +36,13 @@ InterruptGuard::~InterruptGuard() {
 
 int InterruptGuard::signal() const { return received.load(); }
 
+SignalSetting::SignalSetting(int number, void (*handler)(int)) : number_(number) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  sigaction(number_, &action, &before_);
+}
+
+SignalSetting::~SignalSetting() { sigaction(number_, &before_, nullptr); }
+
 }  // namespace slipstream::emulate

@@ -25,4 +25,17 @@ class InterruptGuard {
   std::array<struct sigaction, kSignals.size()> before_{};
 };
 
+// While it lives, this process treats a signal so: SIG_IGN, SIG_DFL.
+class SignalSetting {
+ public:
+  SignalSetting(int number, void (*handler)(int));
+  ~SignalSetting();
+  SignalSetting(const SignalSetting&) = delete;
+  SignalSetting& operator=(const SignalSetting&) = delete;
+
+ private:
+  int number_;
+  struct sigaction before_ {};
+};
+
 }  // namespace slipstream::emulate

@@ -4,21 +4,31 @@
 
 namespace slipstream::emulate {
 
-std::string_view name(FabricKind kind) { return kind == FabricKind::kShm ? "shm" : "tcp"; }
+namespace {
 
-std::optional<FabricKind> fabric_kind_of(std::string_view name) {
-  if (name == "shm") return FabricKind::kShm;
-  if (name == "tcp") return FabricKind::kTcp;
+template <typename Kind, std::size_t kNames>
+std::optional<Kind> kind_of(const std::string_view (&names)[kNames], std::string_view name) {
+  for (std::size_t i = 0; i < kNames; ++i) {
+    if (names[i] == name) return static_cast<Kind>(i);
+  }
   return std::nullopt;
 }
 
-std::string_view name(HostKind kind) { return kind == HostKind::kPacked ? "packed" : "processes"; }
+// In the order of the enumerations.
+constexpr std::string_view kFabrics[] = {"shm", "tcp", "verbs"};
+constexpr std::string_view kHosts[] = {"packed", "processes", "vm", "containers", "mininet", "ssh"};
+constexpr std::string_view kTopologies[] = {"star", "two-tier"};
 
-std::optional<HostKind> host_kind_of(std::string_view name) {
-  if (name == "packed") return HostKind::kPacked;
-  if (name == "processes") return HostKind::kProcesses;
-  return std::nullopt;
-}
+}  // namespace
+
+std::string_view name(FabricKind kind) { return kFabrics[static_cast<std::size_t>(kind)]; }
+std::optional<FabricKind> fabric_kind_of(std::string_view name) { return kind_of<FabricKind>(kFabrics, name); }
+
+std::string_view name(HostKind kind) { return kHosts[static_cast<std::size_t>(kind)]; }
+std::optional<HostKind> host_kind_of(std::string_view name) { return kind_of<HostKind>(kHosts, name); }
+
+std::string_view name(Topology topology) { return kTopologies[static_cast<std::size_t>(topology)]; }
+std::optional<Topology> topology_of(std::string_view name) { return kind_of<Topology>(kTopologies, name); }
 
 std::string problem_with(const EmulateOptions& options) {
   constexpr std::uint32_t kMostLoops = 1024;

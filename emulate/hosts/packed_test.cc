@@ -73,9 +73,9 @@ TEST_P(Packed, InterruptEndsTheRunInGoodOrder) {
   ToyOptions toy;
   toy.rounds = 1'000'000'000;
   RunPlan plan = toy_plan(toy);
-  plan.make = [make = plan.make](NodeId id, Fabric& fabric) {
+  plan.make = [make = plan.make](NodeId id, Fabric& fabric, const Storage& storage) {
     if (index(id) == 2) raise(SIGINT);
-    return make(id, fabric);
+    return make(id, fabric, storage);
   };
   const RunResult result = run_packed(plan, options());
   EXPECT_EQ(result.interrupted_by, SIGINT);

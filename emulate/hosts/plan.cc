@@ -5,21 +5,36 @@
 
 #include <fmt/format.h>
 
+#include "emulate/fabric/verbs/verbs.h"
+
 namespace slipstream::emulate {
 
-Listeners::Listeners(const RunPlan& plan, const EmulateOptions& options) {
-  if (options.fabric != FabricKind::kTcp) return;
+Listeners::Listeners(const RunPlan& plan, const EmulateOptions& options) : secret_(make_run_secret()) {
+  if (options.fabric == FabricKind::kShm) return;
+  const std::vector<std::string> hosts =
+      options.fabric == FabricKind::kVerbs ? verbs_addresses(options.device) : std::vector<std::string>{"127.0.0.1"};
+  addresses_.resize(plan.nodes);
+  descriptors_.resize(plan.nodes, -1);
   try {
-    for (std::uint16_t i = 0; i < plan.nodes; ++i) {
-      const int port = options.base_port == 0 ? 0 : options.base_port + i;
-      const TcpListener listener = listen_tcp(fmt::format("127.0.0.1:{}", port));
-      descriptors_.push_back(listener.descriptor);
-      addresses_.push_back(listener.address);
-    }
+    for (std::uint16_t i = 0; i < plan.nodes; ++i) listen(options, NodeId{i}, hosts[i % hosts.size()]);
   } catch (...) {
     close_all();
     throw;
   }
+}
+
+Listeners::Listeners(const EmulateOptions& options, NodeId node, const std::string& host, const RunSecret& secret)
+    : secret_(secret), addresses_(index(node) + 1u), descriptors_(index(node) + 1u, -1) {
+  if (options.fabric != FabricKind::kShm) listen(options, node, host);
+}
+
+void Listeners::listen(const EmulateOptions& options, NodeId node, const std::string& host) {
+  const int port = options.base_port == 0 ? 0 : options.base_port + index(node);
+  const TcpListener hold = bind_tcp(fmt::format("{}:{}", host, port));
+  holds_.push_back(hold.descriptor);
+  const TcpListener listener = listen_tcp(hold.address);
+  addresses_[index(node)] = listener.address;
+  descriptors_[index(node)] = listener.descriptor;
 }
 
 Listeners::~Listeners() { close_all(); }
@@ -30,11 +45,17 @@ int Listeners::take(NodeId node) {
   return descriptor;
 }
 
-void Listeners::close_all() {
+void Listeners::close_listening() {
   for (int& descriptor : descriptors_) {
     if (descriptor >= 0) close(descriptor);
     descriptor = -1;
   }
+}
+
+void Listeners::close_all() {
+  close_listening();
+  for (const int hold : holds_) close(hold);
+  holds_.clear();
 }
 
 Seat Assembly::seat(const RunPlan& plan, NodeId id) const {
@@ -48,31 +69,68 @@ Seat Assembly::seat(const RunPlan& plan, NodeId id) const {
   return seat;
 }
 
-Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
-                  Listeners& listeners) {
-  Assembly made;
-  if (options.fabric == FabricKind::kShm) {
-    ShmOptions shm;
-    shm.run_directory = directories.run();
-    shm.node = id;
-    made.fabric = make_shm_fabric(shm);
-  } else {
-    TcpOptions tcp;
-    tcp.addresses = listeners.addresses();
-    tcp.node = id;
-    tcp.listener = listeners.take(id);
-    tcp.region_directory = directories.run();
-    made.fabric = make_tcp_fabric(tcp);
+void Assembly::start(const Clock& clock) const {
+  for (OnRunClock* const one : clocked_) one->start(clock);
+}
+
+namespace {
+
+std::unique_ptr<RealFabric> make_fabric(const EmulateOptions& options, const RunDirectories& directories, NodeId id,
+                                        Listeners& listeners) {
+  switch (options.fabric) {
+    case FabricKind::kShm: {
+      ShmOptions shm;
+      shm.run_directory = directories.run();
+      shm.node = id;
+      return make_shm_fabric(shm);
+    }
+    case FabricKind::kTcp: {
+      TcpOptions tcp;
+      tcp.addresses = listeners.addresses();
+      tcp.node = id;
+      tcp.listener = listeners.take(id);
+      tcp.secret = listeners.secret();
+      tcp.region_directory = directories.run();
+      return make_tcp_fabric(tcp);
+    }
+    case FabricKind::kVerbs: break;
   }
+  VerbsOptions verbs;
+  verbs.addresses = listeners.addresses();
+  verbs.node = id;
+  verbs.listener = listeners.take(id);
+  verbs.secret = listeners.secret();
+  verbs.region_directory = directories.run();
+  verbs.device = options.device;
+  verbs.rdma_address = options.rdma_address;
+  return make_verbs_fabric(verbs);
+}
+
+}  // namespace
+
+std::string storage_of(const RunDirectories& directories, NodeId node) {
+  return fmt::format("{}/node-{}", directories.storage(), index(node));
+}
+
+Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
+                  Listeners& listeners, const Life& life) {
+  Assembly made;
+  made.fabric = with_faults(make_fabric(options, directories, id, listeners),
+                            fabric_faults(options.faults, plan.seed, id, life), id, made.clocked_);
   FileStorageOptions files;
-  files.directory = fmt::format("{}/node-{}", directories.storage(), index(id));
+  files.directory = storage_of(directories, id);
   files.synchronize = options.synchronize_storage;
-  made.storage = make_file_storage(files);
-  made.node = plan.make(id, *made.fabric);
+  files.owner = {directories.id(), id};
+  made.storage =
+      with_faults(make_file_storage(files), storage_faults(options.faults, plan.seed, id, life), id, made.clocked_);
+  for (const StorageProblem& problem : made.storage->problems()) {
+    fmt::print(stderr, "{}: {}: {}\n", plan.name(id), problem.file, problem.what);
+  }
+  made.node = plan.make(id, *made.fabric, *made.storage);
   return made;
 }
 
-NodeReport report_of(const RunPlan& plan, NodeId id, const Node& node, const Usage& usage) {
+NodeReport report_of(const RunPlan& plan, NodeId id, const Assembly& made, const Usage& usage) {
   NodeReport report;
   report.node = id;
   report.kind = plan.kind(id);
@@ -81,7 +139,9 @@ NodeReport report_of(const RunPlan& plan, NodeId id, const Node& node, const Usa
   report.fabric_cpu_ns = usage.fabric_cpu_ns;
   report.network_bytes = usage.network_bytes;
   report.window_ns = usage.window_ns;
-  if (const ClientStats* stats = plan.stats(node); stats != nullptr) report.client = *stats;
+  report.write_order = made.fabric->write_order();
+  complete(report, *made.node);
+  if (const ClientStats* stats = plan.stats(*made.node); stats != nullptr) report.client = *stats;
   return report;
 }
 

@@ -135,9 +135,9 @@ TEST_P(Processes, TroubleOfANodeComesBack) {
 
 TEST_P(Processes, NodeThatCannotBeMadeFailsTheRun) {
   RunPlan plan = toy_plan(toy);
-  plan.make = [make = plan.make](NodeId id, Fabric& fabric) {
+  plan.make = [make = plan.make](NodeId id, Fabric& fabric, const Storage& storage) {
     if (index(id) == 2) throw std::runtime_error("no memory; use less");
-    return make(id, fabric);
+    return make(id, fabric, storage);
   };
   EXPECT_EQ(run_processes(plan, options).trouble, "player-2: no memory; use less");
 }

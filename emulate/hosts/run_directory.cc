@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,6 +38,14 @@ int make_lock(const std::string& directory) {
     return -1;
   }
   return fd;
+}
+
+std::string fresh_id() {
+  std::uint64_t number = 0;
+  if (getrandom(&number, sizeof number, 0) != sizeof number) {
+    throw std::runtime_error(fmt::format("no random bytes: {}; is this Linux 3.17 or later?", std::strerror(errno)));
+  }
+  return fmt::format("{:016x}", number);
 }
 
 bool is_abandoned(const fs::path& directory) {
@@ -89,9 +98,15 @@ RunDirectory::~RunDirectory() {
 }
 
 RunDirectories::RunDirectories(const std::string& run_directory, const std::string& storage_directory, bool keep)
-    : run_(run_directory.empty() ? RunDirectory::fresh_in(default_parent(), keep)
+    : id_(fresh_id()),
+      run_(run_directory.empty() ? RunDirectory::fresh_in(default_parent(), keep)
                                  : RunDirectory::at(run_directory, keep)) {
   if (!storage_directory.empty()) storage_.reset(new RunDirectory(RunDirectory::fresh_in(storage_directory, keep)));
+}
+
+void RunDirectories::keep() {
+  run_.keep();
+  if (storage_) storage_->keep();
 }
 
 int remove_abandoned(const std::string& parent) {
@@ -105,5 +120,7 @@ int remove_abandoned(const std::string& parent) {
   }
   return removed;
 }
+
+int remove_abandoned() { return remove_abandoned(default_parent()); }
 
 }  // namespace slipstream::emulate

@@ -25,6 +25,7 @@ class RunDirectory {
   const std::string& path() const { return path_; }
   // The path when it will be left behind, else empty.
   std::string kept() const { return keep_ ? path_ : std::string(); }
+  void keep() { keep_ = true; }
 
  private:
   RunDirectory(std::string made, bool keep);
@@ -43,13 +44,18 @@ class RunDirectories {
   const std::string& run() const { return run_.path(); }
   std::string storage() const { return storage_ ? storage_->path() : run_.path() + "/storage"; }
   std::string kept() const { return run_.kept(); }
+  void keep();
+  // A word that no other run has: whose the storage is.
+  const std::string& id() const { return id_; }
 
  private:
+  std::string id_;
   RunDirectory run_;
-  std::unique_ptr<const RunDirectory> storage_;  // absent: in the run directory
+  std::unique_ptr<RunDirectory> storage_;  // absent: in the run directory
 };
 
 // Removes folders of killed runs in `parent`; returns how many.
 int remove_abandoned(const std::string& parent);
+int remove_abandoned();  // where run directories are when nothing is said
 
 }  // namespace slipstream::emulate

@@ -172,7 +172,7 @@ inline RunPlan toy_plan(const ToyOptions& options) {
   RunPlan plan;
   plan.nodes = static_cast<std::uint16_t>(options.players + 1);
   plan.seed = 5;
-  plan.make = [options](NodeId id, Fabric& fabric) -> std::unique_ptr<Node> {
+  plan.make = [options](NodeId id, Fabric& fabric, const Storage&) -> std::unique_ptr<Node> {
     if (index(id) == 0) return std::make_unique<ToyReferee>(options, fabric);
     return std::make_unique<ToyPlayer>(options, id, fabric);
   };

@@ -92,7 +92,7 @@ class FakeStorage final : public Storage, public WakeSource {
 
   void post(std::span<const StorageOp> ops) override { posted.insert(posted.end(), ops.begin(), ops.end()); }
   std::size_t poll(std::span<Event> events) override { return source.take(events); }
-  std::vector<FrameId> frames() const override { return {}; }
+  std::vector<StoredFrame> frames() const override { return {}; }
   int wake_descriptor() const override { return source.wake_descriptor(); }
   bool arm() override { return source.arm(); }
   void disarm() override { source.disarm(); }

@@ -58,6 +58,7 @@ struct Loop::Place {
   Outbox outbox;
   CheckContext context;
   TimeNs deadline = kNever;
+  bool is_dead = false;
   std::optional<Snapshot> window_start;
   std::optional<Snapshot> window_end;
 };
@@ -73,6 +74,25 @@ void Loop::seat(const Seat& seat) {
   places_.back()->context = {seed_, 0, seat.node, describe_node};
   sources_.push_back(seat.fabric);
   if (seat.storage_wake != nullptr) sources_.push_back(seat.storage_wake);
+  next_death_ns_ = std::min(next_death_ns_, seat.dies_ns);
+}
+
+void Loop::take_the_dead(TimeNs now) {
+  next_death_ns_ = kNever;
+  for (const auto& place : places_) {
+    if (place->is_dead) continue;
+    const Seat& seat = place->seat;
+    if (seat.dies_ns > now) {
+      next_death_ns_ = std::min(next_death_ns_, seat.dies_ns);
+      continue;
+    }
+    place->is_dead = true;
+    place->deadline = kNever;
+    place->window_start.reset();
+    std::erase(sources_, seat.fabric);
+    std::erase(sources_, seat.storage_wake);
+    if (seat.on_death) seat.on_death();
+  }
 }
 
 Snapshot Loop::snapshot(const Place& place, Ticks now) const {
@@ -135,6 +155,10 @@ bool Loop::is_over(Place& place) {
     end_ = {LoopEnd::Why::kDone, place.seat.id, {}};
     return true;
   }
+  if (place.seat.ends_retired && place.seat.node->retired()) {
+    end_ = {LoopEnd::Why::kRetired, place.seat.id, {}};
+    return true;
+  }
   return false;
 }
 
@@ -159,7 +183,7 @@ void Loop::wait(Ticks idle_since) {
     pause_core();
     return;
   }
-  TimeNs deadline = kNever;
+  TimeNs deadline = next_death_ns_;
   for (const auto& place : places_) deadline = std::min(deadline, place->deadline);
   const TimeNs left = deadline == kNever ? kNever : deadline - now;
   if (left < kShortestSleep || (!shared && idle_ns < spin_ns + idle_.yield_ns)) {
@@ -178,8 +202,9 @@ LoopEnd Loop::run(TimeNs time_limit_ns) {
   try {
     while (!stop_.load(std::memory_order_acquire) && end_.why == LoopEnd::Why::kStopped) {
       bool busy = false;
+      if (next_death_ns_ != kNever && clock_.now() >= next_death_ns_) take_the_dead(clock_.now());
       for (const auto& place : places_) {
-        if (!turn(*place)) continue;
+        if (place->is_dead || !turn(*place)) continue;
         busy = true;
         if (is_over(*place)) break;
       }
@@ -193,7 +218,7 @@ LoopEnd Loop::run(TimeNs time_limit_ns) {
   } catch (const std::exception& e) {
     end_ = {LoopEnd::Why::kTrouble, kNoNode, e.what()};
   }
-  stop_.store(true, std::memory_order_release);
+  if (end_.why != LoopEnd::Why::kRetired) stop_.store(true, std::memory_order_release);
   CheckContext::current = nullptr;
   const Ticks now = ticks();
   now_ns_ = std::max(now_ns_, clock_.at(now));

@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,31 +46,34 @@ struct Seat {
   Storage* storage = nullptr;          // may be absent
   WakeSource* storage_wake = nullptr;  // with storage
   bool ends_run = false;               // the run ends when this node is done
+  bool ends_retired = false;           // the loop ends, and it alone, when this node has retired
+  TimeNs dies_ns = kNever;             // from then on it takes no turn, and the loop knows of it no more;
+  std::function<void()> on_death;      // called on the loop's thread then
 };
 
 struct LoopEnd {
-  enum class Why : std::uint8_t { kStopped, kDone, kTrouble, kTimeLimit };
+  enum class Why : std::uint8_t { kStopped, kDone, kTrouble, kTimeLimit, kRetired };
   Why why = Why::kStopped;
-  NodeId node = kNoNode;  // kDone, kTrouble: whose
+  NodeId node = kNoNode;  // kDone, kTrouble, kRetired: whose
   std::string trouble;    // kTrouble
 };
 
 class Loop {
  public:
-  // `stop` is shared by all loops of the run and ends them; whoever sees the end first sets it.
+  // `stop` is shared by all loops of the run and ends them; whoever sees the end of the run first sets it.
   Loop(const Clock& clock, const IdleOptions& idle, std::uint64_t seed, std::atomic<bool>& stop);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // Everything in the seat must outlive the loop.
+  // Everything in the seat must outlive the loop, or live until the node's death.
   void seat(const Seat& seat);
 
   // Until `stop`, the end of the node that ends the run, some node's trouble, or `time_limit_ns` on the clock.
   LoopEnd run(TimeNs time_limit_ns = kNever);
 
   // What the i-th seat did between its marks. A window that was still open when the run ended ends there; all zero when
-  // none was opened.
+  // none was opened, or the node is dead.
   Usage usage(std::size_t i) const;
 
  private:
@@ -77,6 +81,7 @@ class Loop {
 
   bool turn(Place& place);
   bool is_over(Place& place);
+  void take_the_dead(TimeNs now);
   void settle(Place& place, Ticks now);
   Snapshot snapshot(const Place& place, Ticks now) const;
   void wait(Ticks idle_since);
@@ -92,6 +97,7 @@ class Loop {
   std::vector<WakeSource*> sources_;
   std::vector<Event> events_;
   TimeNs now_ns_ = 0;
+  TimeNs next_death_ns_ = kNever;
   Ticks waited_ = 0;
   TimeNs shared_until_ns_ = 0;  // others want this core, too
   TimeNs reading_ns_ = 0;       // of the thread's CPU time

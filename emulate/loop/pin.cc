@@ -18,12 +18,22 @@ Pin::Pin(std::uint32_t which) {
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (!CPU_ISSET(cpu, &before_)) continue;
     if (left-- != 0) continue;
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    pinned_ = sched_setaffinity(0, sizeof(one), &one) == 0;
+    pin_to(cpu);
     return;
   }
+}
+
+Pin::Pin(Cpu cpu) {
+  CPU_ZERO(&before_);
+  if (cpu.number >= CPU_SETSIZE || sched_getaffinity(0, sizeof(before_), &before_) != 0) return;
+  pin_to(static_cast<int>(cpu.number));
+}
+
+void Pin::pin_to(int cpu) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(cpu, &one);
+  pinned_ = sched_setaffinity(0, sizeof(one), &one) == 0;
 }
 
 Pin::~Pin() {

@@ -10,16 +10,26 @@ namespace slipstream::emulate {
 // Cores that this process may run on (its affinity), at least 1.
 std::uint32_t usable_cores();
 
-// While it lives, the calling thread runs only on the `which`-th of the cores it could use before, round-robin. A
-// kernel that refuses leaves the thread where it is.
+// A core by the number that the kernel gives it.
+struct Cpu {
+  std::uint32_t number = 0;
+};
+
+// While it lives, the calling thread runs only on the `which`-th of the cores it could use before, round-robin, or on a
+// core that is named. A kernel that refuses leaves the thread where it is.
 class Pin {
  public:
   explicit Pin(std::uint32_t which);
+  explicit Pin(Cpu cpu);
   ~Pin();
   Pin(const Pin&) = delete;
   Pin& operator=(const Pin&) = delete;
 
+  bool holds() const { return pinned_; }
+
  private:
+  void pin_to(int cpu);
+
   cpu_set_t before_{};
   bool pinned_ = false;
 };

@@ -24,7 +24,7 @@ namespace {
 class FileStorage final : public RealStorage {
  public:
   explicit FileStorage(const FileStorageOptions& options)
-      : files_(options.directory, options.synchronize), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+      : files_(options.directory, options.owner, options.synchronize), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
     if (!wake_.valid()) {
       throw std::runtime_error(
           fmt::format("cannot make an eventfd: {}; raise the limit of open files (ulimit -n)", std::strerror(errno)));
@@ -63,10 +63,12 @@ class FileStorage final : public RealStorage {
     return n;
   }
 
-  std::vector<FrameId> frames() const override {
+  std::vector<StoredFrame> frames() const override {
     const std::lock_guard guard(files_mutex_);
     return files_.frames();
   }
+
+  std::vector<StorageProblem> problems() const override { return files_.problems(); }
 
   int wake_descriptor() const override { return wake_.get(); }
   bool arm() override {

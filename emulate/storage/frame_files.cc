@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
@@ -13,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/crc32c.h"
 #include "emulate/fabric/file_descriptor.h"
 
 namespace slipstream::emulate {
@@ -29,7 +32,14 @@ struct Header {
   std::uint64_t magic = kMagic;
   FrameId frame = 0;
   std::uint64_t length = 0;
+  std::uint32_t crc = 0;  // of the fields above
+  std::uint32_t unused = 0;
+
+  std::uint32_t right_crc() const {
+    return crc32c(0, {reinterpret_cast<const std::byte*>(this), offsetof(Header, crc)});
+  }
 };
+static_assert(sizeof(Header) == 32);
 
 // Calls that move bytes may move fewer than asked for, or be interrupted.
 int write_all(int fd, const void* data, std::size_t size, std::uint64_t at) {
@@ -60,31 +70,101 @@ int read_all(int fd, void* data, std::size_t size, std::uint64_t at) {
   return 0;
 }
 
-}  // namespace
+// What is wrong with the file of a frame; empty: nothing is, and `header` is its header.
+std::string problem_with(const std::string& path, FrameId frame, Header& header) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status = {};
+  if (!fd.valid() || ::fstat(fd.get(), &status) != 0) return fmt::format("cannot be read: {}", std::strerror(errno));
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size < sizeof header) return fmt::format("its header is cut: the file has {} bytes", size);
+  if (const int error = read_all(fd.get(), &header, sizeof header, 0); error != 0) {
+    return fmt::format("its header cannot be read: {}", std::strerror(error));
+  }
+  if (header.magic == 0 && header.length == 0) return "it has no header: its first append did not end";
+  if (header.magic != kMagic) return fmt::format("its header is damaged: it begins with {:016x}", header.magic);
+  if (header.crc != header.right_crc()) return "its header is damaged: the checksum does not fit";
+  if (header.frame != frame) return fmt::format("it holds frame {:016x}, which is not its name", header.frame);
+  if (header.length > 0 && size < kDataAt + header.length) {
+    return fmt::format("it is cut: of {} bytes there are {}", header.length, size < kDataAt ? 0 : size - kDataAt);
+  }
+  return {};
+}
 
-FrameFiles::FrameFiles(std::string directory, bool synchronize)
-    : directory_(std::move(directory)), synchronize_(synchronize) {
+struct Found {
+  std::map<FrameId, std::uint64_t> lengths;
+  std::vector<StorageProblem> problems;
+  std::vector<std::string> spares;
+};
+
+Found find_frames(const std::string& directory) {
+  Found found;
   std::error_code error;
-  std::filesystem::create_directories(directory_, error);
-  std::filesystem::directory_iterator entries(directory_, error);
-  if (error || ::access(directory_.c_str(), W_OK) != 0) {
-    throw std::runtime_error(fmt::format("cannot keep frames in {}: {}; choose a directory that this user may write to",
-                                         directory_, error ? error.message() : std::strerror(errno)));
+  std::filesystem::directory_iterator entries(directory, error);
+  if (error) {
+    throw std::runtime_error(
+        fmt::format("cannot look for frames in {}: {}; name a directory of frames", directory, error.message()));
   }
   for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
-    if (name.ends_with(kSpareSuffix)) {
-      std::filesystem::remove(entry.path(), error);
-      continue;
-    }
+    if (name.ends_with(kSpareSuffix)) found.spares.push_back(entry.path().string());
     FrameId frame = 0;
     const auto parsed = std::from_chars(name.data(), name.data() + name.size(), frame, 16);
     if (parsed.ec != std::errc{} || std::string_view(parsed.ptr) != kSuffix) continue;
-    const FileDescriptor fd(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
     Header header;
-    if (!fd.valid() || read_all(fd.get(), &header, sizeof header, 0) != 0) continue;  // torn when it was created
-    if (header.magic == kMagic && header.frame == frame) lengths_[frame] = header.length;
+    std::string problem = problem_with(entry.path().string(), frame, header);
+    if (problem.empty()) {
+      found.lengths[frame] = header.length;
+    } else {
+      found.problems.push_back({entry.path().string(), std::move(problem)});
+    }
   }
+  const auto by_name = [](const StorageProblem& a, const StorageProblem& b) { return a.file < b.file; };
+  std::sort(found.problems.begin(), found.problems.end(), by_name);
+  return found;
+}
+
+}  // namespace
+
+FrameFiles::FrameFiles(const std::string& directory, const StorageOwner& owner, bool synchronize)
+    : folder_(directory, owner), directory_(directory), synchronize_(synchronize) {
+  Found found = find_frames(directory_);
+  lengths_ = std::move(found.lengths);
+  problems_ = std::move(found.problems);
+  for (const std::string& spare : found.spares) ::unlink(spare.c_str());
+}
+
+FolderContents look_into_storage(const std::string& directory) {
+  FolderContents contents;
+  Found found = find_frames(directory);
+  for (const auto& [frame, length] : found.lengths) contents.frames.push_back({frame, length});
+  contents.problems = std::move(found.problems);
+  const FileDescriptor fd(::open(owner_file(directory).c_str(), O_RDONLY | O_CLOEXEC));
+  char text[512];
+  const ssize_t n = fd.valid() ? ::read(fd.get(), text, sizeof text) : 0;
+  if (n > 0) contents.owner.assign(text, static_cast<std::size_t>(n));
+  return contents;
+}
+
+std::optional<FrameInFile> frame_in(ConstBytes file) {
+  Header header;
+  if (file.size() < sizeof header.magic) return std::nullopt;
+  std::memcpy(&header, file.data(), std::min(file.size(), sizeof header));
+  if (header.magic != kMagic) return std::nullopt;
+  FrameInFile found;
+  found.contents = file.subspan(std::min<std::size_t>(file.size(), kDataAt));
+  found.frame = header.frame;
+  found.length = header.length;
+  if (file.size() < sizeof header) {
+    found.problem = fmt::format("its header is cut: the file has {} bytes", file.size());
+  } else if (header.crc != header.right_crc()) {
+    found.problem = "its header is damaged: the checksum does not fit";
+    found.length = found.contents.size();
+  } else if (found.contents.size() < header.length) {
+    found.problem = fmt::format("it is cut: of {} bytes there are {}", header.length, found.contents.size());
+  } else {
+    found.contents = found.contents.first(header.length);
+  }
+  return found;
 }
 
 std::string FrameFiles::path(FrameId frame) const { return fmt::format("{}/{:016x}{}", directory_, frame, kSuffix); }
@@ -94,7 +174,8 @@ std::string FrameFiles::spare_path(std::uint64_t number) const {
 }
 
 int FrameFiles::write_header(int fd, FrameId frame, std::uint64_t length) const {
-  const Header header{kMagic, frame, length};
+  Header header{kMagic, frame, length};
+  header.crc = header.right_crc();
   if (synchronize_ && ::fdatasync(fd) != 0) return errno;  // the bytes before the length that covers them
   if (const int error = write_all(fd, &header, sizeof header, 0); error != 0) return error;
   return synchronize_ && ::fdatasync(fd) != 0 ? errno : 0;
@@ -137,7 +218,7 @@ bool FrameFiles::use_spare(FrameId frame) {
 int FrameFiles::make_spare(FrameId frame) {
   const FileDescriptor fd(::open(path(frame).c_str(), O_RDWR | O_CLOEXEC));
   if (!fd.valid()) return errno;
-  const Header none{0, 0, 0};
+  const Header none{0, 0, 0, 0, 0};
   if (const int error = write_all(fd.get(), &none, sizeof none, 0); error != 0) return error;
   if (synchronize_ && ::fdatasync(fd.get()) != 0) return errno;
   if (::rename(path(frame).c_str(), spare_path(next_spare_).c_str()) != 0) return errno;
@@ -156,9 +237,9 @@ std::uint64_t FrameFiles::length(FrameId frame) const {
   return known == lengths_.end() ? 0 : known->second;
 }
 
-std::vector<FrameId> FrameFiles::frames() const {
-  std::vector<FrameId> result;
-  for (const auto& [frame, length] : lengths_) result.push_back(frame);
+std::vector<StoredFrame> FrameFiles::frames() const {
+  std::vector<StoredFrame> result;
+  for (const auto& [frame, length] : lengths_) result.push_back({frame, length});
   return result;
 }
 

@@ -44,6 +44,8 @@ constexpr Goal kGoals[] = {
     {"event queue, 1 k pending, events/s", "sim_bench", "hold/1000", 15e6},
     {"event queue, 100 k pending, events/s", "sim_bench", "hold/100000", 3.5e6},
     {"simulated PUTs per wall second, factor 3, 4 servers", "sim_bench", "puts/", 400e3},
+    {"verbs, no card: 128 B writes posted in batches of 64, writes/s", "emulate_fabric_verbs_loopback_bench",
+     "writes/64", 10e6},
     {"packed, shm, one pinned loop, factor 3: tailwind, PUT/s", "outstanding",
      "throughput >= 2000000 where replication.policy=tailwind", 0, Over::kBest},
     {"same run: tailwind/rpc throughput", "outstanding", "tailwind/rpc throughput", 0, Over::kEvery,

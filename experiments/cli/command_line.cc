@@ -8,7 +8,11 @@
 
 #include "experiments/cli/bench.h"
 #include "experiments/cli/commands.h"
+#include "experiments/cli/doctor.h"
 #include "experiments/cli/experiment.h"
+#include "experiments/cli/guest.h"
+#include "experiments/cli/inspect.h"
+#include "experiments/cli/swarm.h"
 #include "experiments/cli/units.h"
 
 namespace slipstream::cli {
@@ -35,14 +39,52 @@ void add_spec_options(CLI::App& command, RunRequest& request, std::vector<std::s
       ->allow_extra_args(false);
   command
       .add_option("--on", request.overrides.on,
-                  "where to run: the simulator, or this machine over shared memory or TCP")
-      ->check(CLI::IsMember({"sim", "shm", "tcp"}).description(""))
-      ->type_name("sim|shm|tcp");
-  command.add_option("--hosts", request.overrides.hosts, "for real: all nodes in one process, or a process each")
-      ->check(CLI::IsMember({"packed", "processes"}).description(""))
-      ->type_name("packed|processes");
+                  "where to run: in the simulator, or for real over shared memory, TCP or RDMA")
+      ->check(CLI::IsMember({"sim", "shm", "tcp", "verbs"}).description(""))
+      ->type_name("sim|shm|tcp|verbs");
+  command
+      .add_option("--hosts", request.overrides.hosts,
+                  "for real: where the nodes live; in this process, in a process each, in a virtual machine, in "
+                  "containers, on an emulated network, on the machines of the spec")
+      ->check(CLI::IsMember({"packed", "processes", "vm", "containers", "mininet", "ssh"}).description(""))
+      ->type_name("packed|processes|vm|containers|mininet|ssh");
   command.add_option("--seed", request.overrides.seed, "of the first repeat")->type_name("N");
   command.add_option("--repeats", request.overrides.repeats, "how often each point is run")->type_name("N");
+  command.add_flag("--json", request.json, "machine output only");
+}
+
+void add_swarm_options(CLI::App& command, SwarmRequest& request) {
+  command.add_option("--seeds", request.seeds, "how many scenarios (default: 1000; of each mutant: at most 2000)")
+      ->type_name("N");
+  command.add_option("--minutes", request.minutes, "go on for so long")
+      ->check(CLI::PositiveNumber.description(""))
+      ->type_name("M");
+  command.add_option("--first", request.first, "the first seed (default: drawn, and told)")->type_name("S");
+  command.add_option("--jobs", request.jobs, "processes (default: one per core)")
+      ->check(CLI::Range(1, 1024).description(""))
+      ->type_name("N");
+  command.add_option("--policy", request.policy, "only this one (default: all safe ones)")->type_name("POLICY");
+  command.add_option("--seed", request.seed, "run this one alone and tell all")->type_name("S");
+  command.add_flag("--trace", request.trace, "with --seed: who sent what, what landed, who died");
+  command.add_option("--history", request.history, "with --seed: write what the clients saw, as JSON lines")
+      ->type_name("FILE");
+  command.add_flag("--mutants", request.mutants, "plant one bug after the other: how many seeds until it is noticed?");
+  command.add_option("--mutant", request.mutant, "only this planted bug")->type_name("NAME");
+  command.add_flag("--json", request.json, "machine output only");
+}
+
+void add_inspect_options(CLI::App& command, InspectRequest& request) {
+  command.add_option("FILE", request.files, "replica memory, stored frames, segments, or folders of these")
+      ->required()
+      ->type_name(" ");
+  command.add_flag("--entries", request.entries, "list every entry, too");
+  command.add_flag("--json", request.json, "machine output only");
+  command.footer("Exit status: 0 all verifies, 1 something does not (told), 2 a file is none of these.");
+}
+
+void add_bench_options(CLI::App& command, BenchRequest& request) {
+  command.add_option("only", request.only, "benchmark programs or specs (default: all)")->type_name("NAME...");
+  command.add_option("--out", request.out, "where the specs' results go (default: results/bench)")->type_name("FOLDER");
   command.add_flag("--json", request.json, "machine output only");
 }
 
@@ -61,7 +103,7 @@ std::string parse_problem(const CLI::App& app, const CLI::ParseError& error, int
   std::vector<std::string> commands;
   const CLI::App* chosen = nullptr;
   for (const CLI::App* command : app.get_subcommands({})) {
-    commands.push_back(command->get_name());
+    if (!command->get_group().empty()) commands.push_back(command->get_name());
     if (command->parsed() || (argc > 1 && command->get_name() == argv[1])) chosen = command;
   }
   if (chosen != nullptr) return fmt::format("{}; see `slipstream {} --help`", error.what(), chosen->get_name());
@@ -90,6 +132,10 @@ int parse_and_run(int argc, const char* const* argv) {
   run->add_option("--jobs", request.jobs, "simulated points at a time (default: one per core); real runs go one by one")
       ->check(CLI::Range(1, 1024).description(""))
       ->type_name("N");
+  run->add_option("--trace-out", request.trace_out,
+                  "write what happens in the first simulated point to this file; it opens in Perfetto")
+      ->type_name("FILE");
+  run->add_option("--guest-part", request.guest_part)->group("");  // hidden: what a run asks of its guest
   CLI::App* describe =
       app.add_subcommand("describe", "tell what a spec would do, with every option's value and meaning");
   add_spec_options(*describe, request, sets);
@@ -101,10 +147,23 @@ int parse_and_run(int argc, const char* const* argv) {
   CLI::App* bench = app.add_subcommand(
       "bench", "measure the building blocks and the experiments that have a goal; takes some minutes");
   BenchRequest bench_request;
-  bench->add_option("only", bench_request.only, "benchmark programs or specs (default: all)")->type_name("NAME...");
-  bench->add_option("--out", bench_request.out, "where the specs' results go (default: results/bench)")
-      ->type_name("FOLDER");
-  bench->add_flag("--json", bench_request.json, "machine output only");
+  add_bench_options(*bench, bench_request);
+
+  CLI::App* agent = app.add_subcommand("agent", "be a node of a run elsewhere; started by that run")->group("");
+
+  SwarmRequest swarm_request;
+  CLI::App* swarm = app.add_subcommand(
+      "swarm", "hunt for lost data: clusters, workloads and faults drawn from seeds, run in the simulator and judged");
+  add_swarm_options(*swarm, swarm_request);
+
+  InspectRequest inspect_request;
+  CLI::App* inspect = app.add_subcommand(
+      "inspect", "tell what a replica file, a stored frame or a run's folder holds, and where it stops being valid");
+  add_inspect_options(*inspect, inspect_request);
+
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "which fabrics and hosts work on this machine, and how to mend others");
+  doctor->add_flag("--json", request.json, "machine output only");
 
   app.footer(kFooter);  // after the commands, which would take it over
 
@@ -115,11 +174,15 @@ int parse_and_run(int argc, const char* const* argv) {
     throw UserError(kExitUsage, parse_problem(app, error, argc, argv));
   }
   split_sets(sets, request);
-  if (run->parsed()) return run_command(request);
+  if (run->parsed()) return request.guest_part.empty() ? run_command(request) : guest_part_command(request);
   if (describe->parsed()) return describe_command(request);
   if (list->parsed()) return list_command(request.json);
+  if (doctor->parsed()) return doctor_command(request.json);
   if (schema->parsed()) return schema_command();
+  if (swarm->parsed()) return swarm_command(swarm_request);
+  if (inspect->parsed()) return inspect_command(inspect_request);
   if (bench->parsed()) return bench_command(bench_request);
+  if (agent->parsed()) return agent_command();
   return report_command(folder);
 }
 

@@ -11,7 +11,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "experiments/cli/agent_job.h"
 #include "experiments/cli/environment.h"
+#include "experiments/cli/guest.h"
 #include "experiments/cli/hardware.h"
 #include "experiments/cli/paths.h"
 #include "experiments/cli/results.h"
@@ -22,6 +24,8 @@ namespace slipstream::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+void say(const std::string& text) { fmt::print(stderr, "{}\n", text); }
 
 double planned_seconds(const std::vector<Point>& points, World world, std::uint32_t repeats) {
   double seconds = 0;
@@ -72,11 +76,38 @@ std::string same_command_hint(const ResultsFolder& folder) {
   return fmt::format("what is finished is in {}; the same command carries on there", folder.path().string());
 }
 
+// All points that the folder does not hold yet: in a guest, then here.
+RunSummary run_everywhere(const RunRequest& request, const Spec& spec, const std::vector<Point>& points,
+                          ResultsFolder& folder, RunWorld run) {
+  const bool show_progress = ::isatty(STDERR_FILENO) != 0 && !request.json;
+  const std::size_t cores = static_cast<std::size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+  const std::size_t jobs = request.jobs == 0 ? cores : request.jobs;
+  const GuestPlan guest = plan_guest(points, has_rdma_device());
+  if (guest.hosts.empty()) return run_points(spec, points, folder, jobs, show_progress, run);
+  std::vector<Point> inside, outside;
+  for (const Point& point : points) (guest.takes(point) ? inside : outside).push_back(point);
+  RunSummary summary = run_in_guest(guest, spec, inside, folder, show_progress, say);
+  if (summary.interrupted) {
+    summary.runs = points.size() * spec.base.repeats;
+    return summary;
+  }
+  const RunSummary rest = run_points(spec, outside, folder, jobs, show_progress, run);
+  summary.runs += rest.runs;
+  summary.skipped += rest.skipped;
+  summary.finished += rest.finished;
+  summary.failed += rest.failed;
+  summary.failures.insert(summary.failures.end(), rest.failures.begin(), rest.failures.end());
+  summary.interrupted = rest.interrupted;
+  return summary;
+}
+
 // Tables on stdout, or one JSON object.
 int tell_results(const RunRequest& request, const Spec& spec, const std::vector<Point>& points, ResultsFolder& folder) {
   const std::vector<PointSummary> summaries = summarize_points(points, folder.lines());
   const std::vector<CheckedClaim> claims = check_claims(spec, summaries);
-  const std::vector<std::string> unsafe = violations(summaries);
+  std::vector<std::string> unsafe = violations(summaries);
+  const std::vector<std::string> judged = judged_violations(folder.lines(), folder.path().string());
+  unsafe.insert(unsafe.end(), judged.begin(), judged.end());
   folder.write_file("expect.json", claims_json(claims).dump(2) + "\n");
   if (request.json) {
     const Json all = {{"results", folder.path().string()},
@@ -89,7 +120,7 @@ int tell_results(const RunRequest& request, const Spec& spec, const std::vector<
     if (spec.base.repeats > 1)
       fmt::print("Each figure is the median of {} repeats (smallest–largest).\n\n", spec.base.repeats);
     if (const std::string ratios = ratio_table(spec, summaries); !ratios.empty()) fmt::print("{}\n", ratios);
-    fmt::print("{}\n", notes(points));
+    fmt::print("{}{}\n", notes(points), guest_note(folder.lines()));
     if (!claims.empty()) fmt::print("Expected\n{}\n", claims_text(claims));
     fmt::print("{}", remarks(summaries));
     for (const std::string& violation : unsafe) fmt::print("UNSAFE: {}\n", violation);
@@ -164,10 +195,17 @@ void describe_fields(const Spec& spec) {
 }  // namespace
 
 int run_command(const RunRequest& request, RunWorld run) {
-  const Spec spec = read_spec(find_spec(request.spec), request.overrides);
-  const std::vector<Point> points = points_of(spec);
+  const Spec spec = read_spec_for_here(find_spec(request.spec), request.overrides, has_rdma_device(), say);
+  std::vector<Point> points = points_of(spec);
+  if (!request.trace_out.empty()) {
+    const auto simulated =
+        std::find_if(points.begin(), points.end(), [](const Point& p) { return p.world == World::kSim; });
+    if (simulated == points.end()) {
+      throw UserError(kExitUsage, "--trace-out traces a simulated run, and there is none; add --on sim");
+    }
+    simulated->experiment.sim.trace_out = request.trace_out;
+  }
   const fs::path out = request.out.empty() ? fs::path("results") / spec.base.name : fs::path(request.out);
-  const auto say = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
   const Json environment = environment_of(spec.base);
   ResultsFolder folder(out, spec.document, environment, say);
   copy_profiles(points, folder);
@@ -177,10 +215,7 @@ int run_command(const RunRequest& request, RunWorld run) {
   }
   const bool real = std::count(spec.base.worlds.begin(), spec.base.worlds.end(), World::kEmulate) > 0;
   if (const std::string note = busy_note(environment); real && !note.empty()) say(note);
-  const std::size_t cores = static_cast<std::size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
-  const bool terminal = ::isatty(STDERR_FILENO) != 0;
-  const RunSummary summary =
-      run_points(spec, points, folder, request.jobs == 0 ? cores : request.jobs, terminal && !request.json, run);
+  const RunSummary summary = run_everywhere(request, spec, points, folder, run);
   if (summary.interrupted) {
     fmt::print(stderr, "slipstream: interrupted after {} of {} runs; {}\n", summary.skipped + summary.finished,
                summary.runs, same_command_hint(folder));
@@ -198,7 +233,7 @@ int run_command(const RunRequest& request, RunWorld run) {
 }
 
 int describe_command(const RunRequest& request) {
-  const Spec spec = read_spec(find_spec(request.spec), request.overrides);
+  const Spec spec = read_spec_for_here(find_spec(request.spec), request.overrides, has_rdma_device(), say);
   if (request.json) {
     fmt::print("{}\n", spec.document.dump(2));
     return kExitOk;
@@ -241,6 +276,11 @@ int list_command(bool json) {
 int schema_command() {
   fmt::print("{}\n", schema().dump(2));
   return kExitOk;
+}
+
+int agent_command() {
+  if (::isatty(STDIN_FILENO) != 0) throw UserError(kExitUsage, "an agent is started by a run, not by hand");
+  return emulate::run_agent(agent_job);
 }
 
 int report_command(const std::string& folder) {

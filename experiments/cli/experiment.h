@@ -11,6 +11,7 @@
 
 #include "core/node/cluster.h"
 #include "emulate/hosts/options.h"
+#include "experiments/cli/fault_entries.h"
 #include "experiments/cli/sim_settings.h"
 
 namespace slipstream::cli {
@@ -19,16 +20,22 @@ enum class World : std::uint8_t { kEmulate, kSim };
 std::string_view name(World world);  // "emulate", "sim"
 std::optional<World> world_of(std::string_view name);
 
+// Times of membership that a spec does not give depend on the world: 0 until then (make_point() in spec.cc).
+ClusterOptions cluster_of_no_world();
+
 struct Experiment {
   std::string name;
   std::string description;
   std::string figure;
   std::vector<World> worlds = {World::kEmulate};
   std::uint32_t repeats = 1;
-  ClusterOptions cluster;
+  ClusterOptions cluster = cluster_of_no_world();
+  std::vector<FaultEntry> faults;
+  std::optional<bool> recovery;  // not given: when there are faults
   bool own_distribution = true;  // keys are drawn as the named workload says
   emulate::EmulateOptions emulate;
   SimSettings sim;
+  SwarmSettings swarm;
 };
 
 // Exit statuses of the command line.

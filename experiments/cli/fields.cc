@@ -7,6 +7,8 @@
 #include <fmt/ranges.h>
 
 #include "experiments/cli/expect.h"
+#include "experiments/cli/fault_entries.h"
+#include "experiments/cli/machines.h"
 
 namespace slipstream::cli {
 namespace {
@@ -18,6 +20,7 @@ std::optional<Dimension> dimension_of(Kind kind) {
     case Kind::kSize: return Dimension::kSize;
     case Kind::kTime: return Dimension::kTime;
     case Kind::kRate: return Dimension::kRate;
+    case Kind::kBandwidth: return Dimension::kBandwidth;
     default: return std::nullopt;
   }
 }
@@ -144,6 +147,9 @@ void add_cluster_fields(std::vector<Field>& table) {
   table.push_back(number("cluster.servers", Kind::kInteger, Scope::kBoth, 1, 1000,
                          "servers; each is primary of its tablets and backup for others",
                          [](Experiment& e) -> std::uint16_t& { return e.cluster.servers; }));
+  table.push_back(number("cluster.primaries", Kind::kInteger, Scope::kBoth, 0, 1000,
+                         "servers that hold tablets; the others are backups alone. 0: all hold some",
+                         [](Experiment& e) -> std::uint16_t& { return e.cluster.primaries; }));
   table.push_back(number("cluster.clients", Kind::kInteger, Scope::kBoth, 1, 10000, "client nodes",
                          [](Experiment& e) -> std::uint16_t& { return e.cluster.clients; }));
   table.push_back(number("cluster.segment", Kind::kSize, Scope::kBoth, 4 * kKiB, 8 * kMiB,
@@ -152,6 +158,13 @@ void add_cluster_fields(std::vector<Field>& table) {
   table.push_back(number("cluster.log_memory", Kind::kSize, Scope::kBoth, 16 * kKiB, 256.0 * kGiB,
                          "log memory of one server, a whole number of segments and at least 4",
                          [](Experiment& e) -> std::size_t& { return e.cluster.log.memory_bytes; }));
+  table.push_back(boolean("cluster.cleaning", Scope::kBoth,
+                          "logs of 8 segments and more are cleaned; without, a run ends when one is full",
+                          [](Experiment& e) -> bool& { return e.cluster.log.cleaning; }));
+  table.push_back(number("cluster.disk_expansion", Kind::kInteger, Scope::kBoth, 100, 800,
+                         "segments that backups may hold of a log, in per cent of those in memory: up to there "
+                         "memory is made free without them, by compaction",
+                         [](Experiment& e) -> std::uint32_t& { return e.cluster.log.disk_expansion; }));
   table.push_back(number("cluster.rpc_timeout", Kind::kTime, Scope::kBoth, 1e5, kHour,
                          "a client's request without an answer is sent again after this",
                          [](Experiment& e) -> TimeNs& { return e.cluster.rpc_timeout_ns; }));
@@ -159,9 +172,10 @@ void add_cluster_fields(std::vector<Field>& table) {
 
 void add_replication_fields(std::vector<Field>& table) {
   table.push_back(require(choice(
-      "replication.policy", Scope::kBoth, {"none", "rpc", "tailwind"},
+      "replication.policy", Scope::kBoth, {"none", "rpc", "tailwind", "onesided-unsafe"},
       "how a write reaches the backups: not at all, as a request that the backup's CPU "
-      "copies (RAMCloud), or as a one-sided write that it never sees (Tailwind)",
+      "copies (RAMCloud), as a one-sided write that it never sees (Tailwind), or as two without a checksum, bytes and "
+      "length, which is there to be refuted",
       [](Experiment& e) -> Policy& { return e.cluster.replication.policy; }, policy_of)));
   table.push_back(number("replication.factor", Kind::kInteger, Scope::kBoth, 1, 16,
                          "replicas on other servers, not counting the primary's own copy",
@@ -235,18 +249,97 @@ void add_workload_fields(std::vector<Field>& table) {
                          [](Experiment& e) -> double& { return e.cluster.workload.rate_ops_per_s; }));
 }
 
+void add_fault_fields(std::vector<Field>& table) {
+  Field faults{.path = "faults",
+               .kind = Kind::kFaults,
+               .scope = Scope::kBoth,
+               .choices = {},
+               .doc = "what happens to which node, and when; a series with `every` and `times`",
+               .get = [](const Experiment& e) { return faults_json(e.faults); },
+               .set = [](Experiment& e, const Json& v) { e.faults = faults_of(v); }};
+  table.push_back(std::move(faults));
+  table.push_back(boolean("workload.checked", Scope::kBoth,
+                          "clients draw operations of all kinds on `records` keys, record each, and the run is judged: "
+                          "nothing acknowledged is lost, each takes effect once, the history is linearizable",
+                          [](Experiment& e) -> bool& { return e.cluster.checked; }));
+  Field recovery{
+      .path = "cluster.recovery",
+      .kind = Kind::kBool,
+      .scope = Scope::kBoth,
+      .choices = {},
+      .doc =
+          "servers watch each other, and the tablets of a dead one are recovered from its backups; when left "
+          "out: where there are faults",
+      .get = [](const Experiment& e) { return Json(e.recovery.value_or(!e.faults.empty())); },
+      .set = {}};
+  recovery.set = [](Experiment& e, const Json& v) {
+    e.recovery = v.get<bool>();
+    e.cluster.membership.recoverable = *e.recovery;
+  };
+  table.push_back(std::move(recovery));
+  const auto time = [&table](std::string path, double low, std::string doc, TimeNs MembershipOptions::*member) {
+    table.push_back(number(std::move(path), Kind::kTime, Scope::kBoth, low, kHour, std::move(doc),
+                           [member](Experiment& e) -> TimeNs& { return e.cluster.membership.*member; }));
+  };
+  time("membership.probe_interval", 0, "each server probes a random other one so often; 0 ns: 100 ms",
+       &MembershipOptions::probe_interval_ns);
+  time("membership.probe_timeout", 0,
+       "silence for so long is reported; the coordinator asks once more before it declares a death; 0 ns: 50 ms "
+       "simulated, 250 ms for real",
+       &MembershipOptions::probe_timeout_ns);
+  time("membership.lease", 0,
+       "a server answers only so long after it last asked the coordinator, and its tablets are served elsewhere no "
+       "sooner; 0 ns: 150 ms simulated, 500 ms for real",
+       &MembershipOptions::lease_ns);
+  time("membership.client_lease", 1e6, "a client that is not heard of for so long is forgotten, and its answers",
+       &MembershipOptions::client_lease_ns);
+  time("membership.recovery_patience", 1e6,
+       "how long to wait for backups to come back with data that is missing, before it is called lost",
+       &MembershipOptions::recovery_patience_ns);
+  table.push_back(number("membership.recovery_requests", Kind::kInteger, Scope::kBoth, 1, 1024,
+                         "requests for replicas outstanding, of one recovery master: the throttle of a recovery",
+                         [](Experiment& e) -> std::uint32_t& { return e.cluster.membership.recovery_requests; }));
+  table.push_back(number("membership.partition", Kind::kSize, Scope::kBoth, 4 * kKiB, 256.0 * kGiB,
+                         "log of a dead server per recovery master, at least",
+                         [](Experiment& e) -> std::size_t& { return e.cluster.membership.partition_bytes; }));
+}
+
+void add_swarm_fields(std::vector<Field>& table) {
+  table.push_back(number("swarm.seeds", Kind::kInteger, Scope::kSim, 0, 1e6,
+                         "not 0: instead of a run, so many clusters, workloads and faults are drawn, run and judged "
+                         "(`slipstream swarm`); of the spec only the policy counts, and the metrics are the harm done",
+                         [](Experiment& e) -> std::uint32_t& { return e.swarm.seeds; }));
+  Field fault{.path = "swarm.fault",
+              .kind = Kind::kChoice,
+              .scope = Scope::kSim,
+              .choices = {"any", "crash", "pause", "partition", "channel-loss", "torn-write", "late-write", "bit-flip",
+                          "storage-lost"},
+              .doc = "the only kind of fault drawn, followed by crashes that bring to light what it did",
+              .get = [](const Experiment& e) { return Json(e.swarm.fault); },
+              .set = [](Experiment& e, const Json& v) { e.swarm.fault = v.get<std::string>(); }};
+  table.push_back(std::move(fault));
+}
+
 void add_emulate_fields(std::vector<Field>& table) {
   table.push_back(choice(
-      "emulate.fabric", Scope::kEmulate, {"shm", "tcp"}, "shared memory, or sockets of the kernel",
+      "emulate.fabric", Scope::kEmulate, {"shm", "tcp", "verbs"},
+      "shared memory, sockets of the kernel, or RDMA (InfiniBand, RoCE, SoftRoCE)",
       [](Experiment& e) -> emulate::FabricKind& { return e.emulate.fabric; }, emulate::fabric_kind_of));
   table.push_back(choice(
-      "emulate.hosts", Scope::kEmulate, {"packed", "processes"}, "all nodes in one process, or a process for each node",
+      "emulate.hosts", Scope::kEmulate, {"packed", "processes", "vm", "containers", "mininet", "ssh"},
+      "where the nodes live: packed: all in one process; processes: a process each; vm: such processes in a throwaway "
+      "virtual machine (SoftRoCE); containers: one each; mininet: each on a host of an emulated network; ssh: on the "
+      "machines of /emulate/machines",
       [](Experiment& e) -> emulate::HostKind& { return e.emulate.hosts; }, emulate::host_kind_of));
   table.push_back(number("emulate.loops", Kind::kInteger, Scope::kEmulate, 0, 1024,
                          "packed: threads that drive the nodes; 0: one per core",
                          [](Experiment& e) -> std::uint32_t& { return e.emulate.loops; }));
   table.push_back(boolean("emulate.pin", Scope::kEmulate, "bind each loop or process to a core",
                           [](Experiment& e) -> bool& { return e.emulate.pin; }));
+  table.push_back(
+      boolean("emulate.keep", Scope::kEmulate,
+              "leave replica memory and stored replicas behind, for `slipstream inspect`; the run says where",
+              [](Experiment& e) -> bool& { return e.emulate.keep_run_directory; }));
   Field storage{.path = "emulate.storage",
                 .kind = Kind::kText,
                 .scope = Scope::kEmulate,
@@ -264,12 +357,47 @@ void add_emulate_fields(std::vector<Field>& table) {
   table.push_back(boolean("emulate.synchronize_storage", Scope::kEmulate,
                           "a closed replica counts as stored only when it is on the medium",
                           [](Experiment& e) -> bool& { return e.emulate.synchronize_storage; }));
+  table.push_back(text("emulate.device", Scope::kEmulate,
+                       "verbs: the RDMA device; empty: the first that has an address (see ibv_devices)",
+                       [](Experiment& e) -> std::string& { return e.emulate.device; }));
   table.push_back(number("emulate.base_port", Kind::kInteger, Scope::kEmulate, 0, 65000,
-                         "tcp: node i listens on base_port + i at 127.0.0.1; 0: free ports are picked",
+                         "tcp, verbs: node i listens on base_port + i; 0: free ports are picked",
                          [](Experiment& e) -> std::uint16_t& { return e.emulate.base_port; }));
+  table.push_back(text("emulate.image", Scope::kEmulate,
+                       "containers: the image they start from; empty: the one that `./slipstream image` makes",
+                       [](Experiment& e) -> std::string& { return e.emulate.image; }));
   table.push_back(number("emulate.time_limit", Kind::kTime, Scope::kEmulate, 1e9, 24 * kHour,
                          "a run that takes longer has failed",
                          [](Experiment& e) -> TimeNs& { return e.emulate.time_limit_ns; }));
+  Field machines{.path = "emulate.machines",
+                 .kind = Kind::kMachines,
+                 .scope = Scope::kEmulate,
+                 .choices = {},
+                 .doc =
+                     "ssh: the machines, to which the nodes are dealt in turn, servers first, then clients, the "
+                     "coordinator last",
+                 .get = [](const Experiment& e) { return machines_json(e.emulate.machines); },
+                 .set = [](Experiment& e, const Json& v) { e.emulate.machines = machines_of(v); }};
+  table.push_back(std::move(machines));
+}
+
+void add_network_fields(std::vector<Field>& table) {
+  table.push_back(choice(
+      "emulate.topology", Scope::kEmulate, {"star", "two-tier"},
+      "mininet: all nodes at one switch, or racks of nodes, each with a switch that has an uplink to the core",
+      [](Experiment& e) -> emulate::Topology& { return e.emulate.network.topology; }, emulate::topology_of));
+  table.push_back(number("emulate.bandwidth", Kind::kBandwidth, Scope::kEmulate, 0, 100e9,
+                         "mininet: of a node's link, in each direction; 0 kb/s: not limited",
+                         [](Experiment& e) -> double& { return e.emulate.network.bandwidth_bits_per_s; }));
+  table.push_back(number("emulate.delay", Kind::kTime, Scope::kEmulate, 0, 10e9,
+                         "mininet: of a link, one way; a round trip through one switch takes four, across racks eight",
+                         [](Experiment& e) -> TimeNs& { return e.emulate.network.delay_ns; }));
+  table.push_back(number("emulate.racks", Kind::kInteger, Scope::kEmulate, 2, 1000,
+                         "two-tier: racks, to which the nodes are dealt in turn",
+                         [](Experiment& e) -> std::uint16_t& { return e.emulate.network.racks; }));
+  table.push_back(number("emulate.oversubscription", Kind::kInteger, Scope::kEmulate, 1, 1000,
+                         "two-tier: what a rack's nodes can send over what its uplink carries",
+                         [](Experiment& e) -> double& { return e.emulate.network.oversubscription; }));
 }
 
 void add_sim_fields(std::vector<Field>& table) {
@@ -307,20 +435,12 @@ std::vector<Field> make_fields() {
   add_cluster_fields(table);
   add_replication_fields(table);
   add_workload_fields(table);
+  add_fault_fields(table);
+  add_swarm_fields(table);
   add_emulate_fields(table);
+  add_network_fields(table);
   add_sim_fields(table);
   return table;
-}
-
-std::string found(const Json& value) {
-  std::string text = value.dump();
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  // In the order of the library's types.
-  static constexpr std::string_view kNoun[] = {"null",       "an object",  "a list",     "the text", "",
-                                               "the number", "the number", "the number", "",         ""};
-  const auto noun = kNoun[static_cast<std::size_t>(value.type())];
-  if (value.is_object() || value.is_array() || value.is_null()) return std::string(noun);
-  return noun.empty() ? text : fmt::format("{} {}", noun, text);
 }
 
 Checked check_choice(const Field& field, const Json& value) {
@@ -349,7 +469,8 @@ Checked check_quantity(const Field& field, const Json& value, Dimension dimensio
   if (*parsed.value < field.low || *parsed.value > field.high) {
     return {{}, fmt::format("\"{}\" is out of range; expected {}", written, expectation(field))};
   }
-  if (dimension != Dimension::kRate && std::fmod(*parsed.value, 1.0) != 0) {
+  const bool is_counted = dimension == Dimension::kSize || dimension == Dimension::kTime;
+  if (is_counted && std::fmod(*parsed.value, 1.0) != 0) {
     return {{},
             fmt::format("\"{}\" is not a whole number of {}", written,
                         dimension == Dimension::kSize ? "bytes" : "nanoseconds")};
@@ -375,15 +496,39 @@ Json schema_of(const Field& field) {
     node["minItems"] = 1;
     node["uniqueItems"] = true;
     node["items"] = {{"enum", field.choices}};
+  } else if (field.kind == Kind::kMachines) {
+    node["type"] = "array";
+    node["minItems"] = 1;
+    node["items"] = machine_schema();
+  } else if (field.kind == Kind::kFaults) {
+    node["type"] = "array";
+    node["items"] = fault_schema();
   } else {
     node["type"] = "string";
   }
   node["description"] = fmt::format("{} ({})", field.doc, expectation(field));
-  if (!field.required) node["default"] = field.get(Experiment{});
+  if (!field.required && !field.holds_objects()) node["default"] = field.get(Experiment{});
   return node;
 }
 
 }  // namespace
+
+std::string found(const Json& value) {
+  std::string text = value.dump();
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  // In the order of the library's types.
+  static constexpr std::string_view kNoun[] = {"null",       "an object",  "a list",     "the text", "",
+                                               "the number", "the number", "the number", "",         ""};
+  const auto noun = kNoun[static_cast<std::size_t>(value.type())];
+  if (value.is_object() || value.is_array() || value.is_null()) return std::string(noun);
+  return noun.empty() ? text : fmt::format("{} {}", noun, text);
+}
+
+ClusterOptions cluster_of_no_world() {
+  ClusterOptions cluster;
+  cluster.membership.probe_interval_ns = cluster.membership.probe_timeout_ns = cluster.membership.lease_ns = 0;
+  return cluster;
+}
 
 std::string_view name(World world) { return world == World::kEmulate ? "emulate" : "sim"; }
 
@@ -425,6 +570,8 @@ std::string expectation(const Field& field) {
     case Kind::kBool: return "true or false";
     case Kind::kChoice: return fmt::format("one of {}", fmt::join(field.choices, ", "));
     case Kind::kChoiceList: return fmt::format("a list of some of {}", fmt::join(field.choices, ", "));
+    case Kind::kFaults: return "a list of faults, in any order";
+    case Kind::kMachines: return "a list of machines, such as [{\"address\": \"10.0.0.7\"}]";
     default: return "a text";
   }
 }
@@ -445,6 +592,8 @@ Checked check_value(const Field& field, const Json& value) {
       if (!value.is_boolean()) return refuse();
       return {value, {}};
     case Kind::kChoice: return check_choice(field, value);
+    case Kind::kMachines: return check_machines(value);
+    case Kind::kFaults: return check_faults(value);
     case Kind::kChoiceList: {
       if (!value.is_array() || value.empty()) return refuse();
       for (const auto& item : value) {
@@ -487,7 +636,7 @@ Json schema() {
       "\"tailwind\"]}";
   sweep["additionalProperties"] = false;
   for (const Field& field : fields()) {
-    if (field.scope == Scope::kSpec) continue;
+    if (!field.can_be_swept()) continue;
     Json item = schema_of(field);
     item.erase("description");
     item.erase("default");

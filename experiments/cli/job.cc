@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "experiments/cli/guest.h"
 #include "experiments/cli/world.h"
 
 namespace slipstream::cli {
@@ -44,12 +45,44 @@ std::string encode(const JobResult& result) {
   return json.dump();
 }
 
-JobResult run_job(const Point& point, std::uint32_t repeat, RunWorld run) {
+// As JSON lines, for checkers outside, too.
+void write_history(const std::filesystem::path& file, std::span<const HistoryOperation> operations) {
+  constexpr std::size_t kPiece = 1 << 20;
+  WholeFile history(file);
+  std::string lines;
+  std::size_t index = 0;
+  for (const HistoryEvent& event : events_of(operations)) {
+    append_json_line(lines, index++, operations[event.operation], event.ends);
+    if (lines.size() < kPiece) continue;
+    history.append(lines);
+    lines.clear();
+  }
+  history.append(lines);
+  history.finish();
+}
+
+// Equal parts of the measured window: operations completed, the slowest of them, how long the living made clients wait,
+// bytes replayed for dead servers.
+void write_timeline(const std::filesystem::path& file, const Timelines& timelines) {
+  WholeFile whole(file);
+  const Json json = {{"part_ns", timelines.part_ns},
+                     {"completed", timelines.completed},
+                     {"worst_us", timelines.worst_us},
+                     {"living_p99_us", timelines.living_p99_us},
+                     {"recovered_bytes", timelines.recovered}};
+  whole.append(json.dump());
+  whole.finish();
+}
+
+JobResult run_job(const Point& point, std::uint32_t repeat, RunWorld run, const std::filesystem::path& folder) {
   Experiment experiment = point.experiment;
   experiment.cluster.seed += repeat;
+  if (repeat != 0) experiment.sim.trace_out.clear();
   try {
     const RunOutcome outcome = run(experiment, point.world);
     if (!outcome.trouble.empty()) return {std::nullopt, outcome.trouble, false};
+    if (outcome.timelines.part_ns != 0) write_timeline(folder / timeline_name(point.id, repeat), outcome.timelines);
+    if (outcome.judged) write_history(folder / history_name(point.id, repeat), outcome.history);
     return {make_record(point, repeat, experiment, outcome), {}, false};
   } catch (const std::bad_alloc&) {
     return {std::nullopt, "out of memory; lower /workload/records, /cluster/log_memory or the number of nodes", false};
@@ -58,14 +91,15 @@ JobResult run_job(const Point& point, std::uint32_t repeat, RunWorld run) {
   }
 }
 
-[[noreturn]] void child_main(const Point& point, std::uint32_t repeat, RunWorld run, int pipe) {
+[[noreturn]] void child_main(const Point& point, std::uint32_t repeat, RunWorld run,
+                             const std::filesystem::path& folder, int pipe) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  const std::string told = encode(run_job(point, repeat, run));
+  const std::string told = encode(run_job(point, repeat, run, folder));
   std::string_view rest = told;
   while (!rest.empty()) {
     const ssize_t written = ::write(pipe, rest.data(), rest.size());
@@ -88,12 +122,24 @@ PointRecord make_record(const Point& point, std::uint32_t repeat, const Experime
                  {"world", name(point.world)},
                  {"timing", simulated ? "virtual" : "wall"},
                  {"acknowledged", acknowledged_text(experiment.cluster.replication)},
-                 {"ordering", ordering_text(point.world)}};
+                 {"ordering", ordering_text(point.world, outcome.write_order)}};
+  if (experiment.swarm.seeds > 0) record.line["acknowledged"] = record.line["ordering"] = "as each scenario draws it";
   if (!simulated) {
     record.line["fabric"] = emulate::name(experiment.emulate.fabric);
     record.line["hosts"] = emulate::name(experiment.emulate.hosts);
+    if (const std::string guest = guest_text(); !guest.empty()) record.line["guest"] = guest;
   }
   if (simulated) record.line["state_hash"] = fmt::format("{:016x}", outcome.state_hash);
+  if (!outcome.network.empty()) record.line["network"] = outcome.network;
+  if (outcome.judged) {
+    constexpr std::size_t kMostTold = 20;
+    record.line["history"] = history_name(point.id, repeat);
+    Json& findings = record.line["findings"] = Json::array();
+    for (const Finding& finding : outcome.findings) {
+      if (findings.size() == kMostTold) break;
+      findings.push_back(fmt::format("{}: {}", slipstream::name(finding.kind), finding.text));
+    }
+  }
   record.line["params"] = point.params;
   Json& metrics = record.line["metrics"] = Json::object();
   for (const Metric& metric : outcome.metrics) metrics[metric.name] = metric.value;
@@ -118,7 +164,8 @@ PointRecord make_record(const Point& point, std::uint32_t repeat, const Experime
   return record;
 }
 
-Job::Job(const Point& point, std::uint32_t repeat, RunWorld run) : point_(&point), repeat_(repeat) {
+Job::Job(const Point& point, std::uint32_t repeat, RunWorld run, const std::filesystem::path& folder)
+    : point_(&point), repeat_(repeat) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0)
     throw UserError(kExitRunFailed, fmt::format("cannot start a run: {}", std::strerror(errno)));
@@ -132,7 +179,7 @@ Job::Job(const Point& point, std::uint32_t repeat, RunWorld run) : point_(&point
   }
   if (pid_ == 0) {
     ::close(ends[0]);
-    child_main(point, repeat, run, ends[1]);
+    child_main(point, repeat, run, folder, ends[1]);
   }
   ::setpgid(pid_, pid_);
   ::close(ends[1]);

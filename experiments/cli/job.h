@@ -2,6 +2,7 @@
 // that it started ends with it.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,7 +27,8 @@ struct JobResult {
 
 class Job {
  public:
-  Job(const Point& point, std::uint32_t repeat, RunWorld run);  // starts the process
+  // Starts the process. It writes the history of a judged run into the results folder itself.
+  Job(const Point& point, std::uint32_t repeat, RunWorld run, const std::filesystem::path& folder);
   Job(Job&& other) noexcept;
   Job& operator=(Job&&) = delete;
   ~Job();  // ends the process and its children when they still run

@@ -117,9 +117,7 @@ ResultsFolder::ResultsFolder(fs::path folder, const Json& document, const Json& 
                     fmt::format("{}: another run is writing to this folder; wait for it, or choose another with --out",
                                 folder_.string()));
   }
-  load_points(say);
-  drop_stray_timings();
-  timing_ = open_to_append(folder_ / "timing.jsonl");
+  reload(say);
   const fs::path environment_file = folder_ / "environment.json";
   if (!lines_.empty() && fs::exists(environment_file, error)) {
     const Json before = parse_json(environment_file.string(), read_text(environment_file));
@@ -137,6 +135,13 @@ ResultsFolder::ResultsFolder(fs::path folder, const Json& document, const Json& 
 ResultsFolder::~ResultsFolder() {
   if (points_ >= 0) ::close(points_);
   if (timing_ >= 0) ::close(timing_);
+}
+
+void ResultsFolder::reload(const std::function<void(const std::string&)>& say) {
+  load_points(say);
+  drop_stray_timings();
+  if (timing_ >= 0) ::close(timing_);
+  timing_ = open_to_append(folder_ / "timing.jsonl");
 }
 
 void ResultsFolder::adopt_spec(const Json& document) {
@@ -170,6 +175,7 @@ void ResultsFolder::load_points(const std::function<void(const std::string&)>& s
       cannot_write(folder_ / "points.jsonl", reason());
   }
   lines_ = std::move(points.lines);
+  done_.clear();
   for (const Json& line : lines_) done_.insert(key_of(line));
 }
 
@@ -205,23 +211,39 @@ void ResultsFolder::add(const PointRecord& record) {
 }
 
 void ResultsFolder::write_file(const std::string& name, const std::string& content) {
-  const fs::path file = folder_ / name;
-  const fs::path part = fs::path(file).concat(".part");
+  WholeFile file(folder_ / name);
+  file.append(content);
+  file.finish();
+}
+
+std::string timeline_name(const std::string& point, std::uint64_t repeat) {
+  return fmt::format("timelines/{}-{}.json", point, repeat);
+}
+
+std::string history_name(const std::string& point, std::uint64_t repeat) {
+  return fmt::format("histories/{}-{}.jsonl", point, repeat);
+}
+
+WholeFile::WholeFile(fs::path file) : file_(std::move(file)), part_(fs::path(file_).concat(".part")) {
   std::error_code error;
-  fs::create_directories(file.parent_path(), error);
-  const int descriptor = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) cannot_write(file, reason());
-  try {
-    write_all(descriptor, file, content);
-  } catch (const UserError&) {
-    ::close(descriptor);
-    ::unlink(part.c_str());
-    throw;
-  }
-  if (::close(descriptor) != 0 || ::rename(part.c_str(), file.c_str()) != 0) {
+  fs::create_directories(file_.parent_path(), error);
+  descriptor_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) cannot_write(file_, reason());
+}
+
+WholeFile::~WholeFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(part_.c_str());
+}
+
+void WholeFile::append(std::string_view bytes) { write_all(descriptor_, file_, bytes); }
+
+void WholeFile::finish() {
+  if (::close(std::exchange(descriptor_, -1)) != 0 || ::rename(part_.c_str(), file_.c_str()) != 0) {
     const std::string why = reason();
-    ::unlink(part.c_str());
-    cannot_write(file, why);
+    ::unlink(part_.c_str());
+    cannot_write(file_, why);
   }
 }
 

@@ -1,4 +1,5 @@
-// A results folder: spec.json (resolved), environment.json, points.jsonl, timing.jsonl, histograms/, hardware/.
+// A results folder: spec.json (resolved), environment.json, points.jsonl, timing.jsonl, histograms/, histories/ (of
+// judged runs), hardware/.
 //
 // A point counts once its line is whole in points.jsonl; it is the last that is written of a point. What a run left
 // half-written is dropped when the folder is opened again.
@@ -39,6 +40,8 @@ class ResultsFolder {
 
   // Throws UserError (exit 1) when it cannot be written; then the folder is as before.
   void add(const PointRecord& record);
+  // Takes in what a part of this run that was made elsewhere (in a guest) has added.
+  void reload(const std::function<void(const std::string&)>& say);
   // A whole file at once, replacing what was there.
   void write_file(const std::string& name, const std::string& content);
 
@@ -53,6 +56,26 @@ class ResultsFolder {
   int timing_ = -1;
   std::vector<Json> lines_;
   std::set<std::pair<std::string, std::uint64_t>> done_;
+};
+
+// Where the history of a judged run is, in the folder.
+std::string history_name(const std::string& point, std::uint64_t repeat);
+std::string timeline_name(const std::string& point, std::uint64_t repeat);
+
+// A file's whole content at once, made piece by piece; replaces what was there. Throws UserError (exit 1).
+class WholeFile {
+ public:
+  explicit WholeFile(std::filesystem::path file);
+  ~WholeFile();
+  WholeFile(const WholeFile&) = delete;
+  WholeFile& operator=(const WholeFile&) = delete;
+  void append(std::string_view bytes);
+  void finish();  // until then there is no such file, or the old one
+
+ private:
+  std::filesystem::path file_;
+  std::filesystem::path part_;
+  int descriptor_ = -1;
 };
 
 // The first place where two resolved specs differ, in words ("/cluster/servers is 4 there, 8 here"); what is merely

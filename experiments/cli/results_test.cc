@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <fstream>
 
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -54,6 +55,26 @@ TEST(Results, ASecondRunKnowsWhatIsFinished) {
        {"spec.json", "environment.json", "points.jsonl", "timing.jsonl", "histograms/aa-0-read.json"}) {
     EXPECT_TRUE(std::filesystem::exists(folder / "r" / file)) << file;
   }
+}
+
+TEST(Results, WhatAGuestAddedIsTakenIn) {
+  TestFolder folder;
+  ResultsFolder results(folder / "r", document(), environment(), ignore);
+  results.add(record("aa", 0));
+  // Given a line that somebody else added, and one of its timings without a line
+  const auto append = [&](const char* file, const Json& line) {
+    std::ofstream(folder / "r" / file, std::ios::app) << line.dump() << "\n";
+  };
+  append("points.jsonl", record("bb", 0).line);
+  append("timing.jsonl", record("bb", 0).timing);
+  append("timing.jsonl", record("cc", 0).timing);
+  results.reload(ignore);
+  // Expect it beside what was there, and all that is added later in the same files
+  EXPECT_TRUE(results.has("aa", 0));
+  EXPECT_TRUE(results.has("bb", 0));
+  results.add(record("dd", 0));
+  EXPECT_EQ(read_json_lines(folder / "r" / "points.jsonl").lines.size(), 3u);
+  EXPECT_EQ(read_json_lines(folder / "r" / "timing.jsonl").lines.size(), 3u);
 }
 
 TEST(Results, ALineCutShortIsDroppedAndSaid) {
@@ -123,6 +144,9 @@ RunOutcome fake_world(const Experiment& experiment, World) {
   for (int i = 0; i < 200; ++i) outcome.metrics.push_back({"metric_" + std::to_string(i), 0.5});
   outcome.latency[0].add(100);
   outcome.events = 1;
+  outcome.judged = servers >= 9 && servers <= 10;
+  if (servers == 10) outcome.findings = {{FindingKind::kLost, "key 7 is gone\nits story"}};
+  if (servers == 10) outcome.metrics.push_back({"violations", 1});
   if (servers == 11) outcome.trouble = "the log is full";
   if (servers == 12) std::abort();
   if (servers == 13) throw std::runtime_error("port 7000 is in use; choose another");
@@ -241,6 +265,18 @@ TEST(Run, ExitStatusTellsClaimsAndSafety) {
   EXPECT_EQ(failed.status, kExitClaimFailed);
   EXPECT_EQ(Json::parse(failed.out).at("expect").at(0).at("outcome"), "fails");
   EXPECT_EQ(run_fake(unsafe, spec_text("[9]", R"(, "expect": ["throughput >= 99000"])")).status, kExitUnsafe);
+}
+
+TEST(Run, WhatTheJudgesFindIsToldWithTheFileToLookAt) {
+  TestFolder folder;
+  // Given a run in which a key was lost, expect status 4, the first line of the finding, and the history
+  const Ran ran = run_fake(folder, spec_text("[10]"));
+  EXPECT_EQ(ran.status, kExitUnsafe);
+  const Json line = read_json_lines(folder / "r/points.jsonl").lines.at(0);
+  const std::string told = Json::parse(ran.out).at("violations").at(0);
+  EXPECT_TRUE(told.starts_with("lost: key 7 is gone; see ")) << told;
+  EXPECT_NE(told.find("/r/" + line.at("history").get<std::string>()), std::string::npos) << told;
+  EXPECT_TRUE(std::filesystem::exists(folder / "r" / line.at("history").get<std::string>()));
 }
 
 TEST(Run, AFullDiskIsToldAndHarmsNothing) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <list>
 #include <map>
 #include <set>
@@ -15,6 +14,7 @@
 #include "emulate/hosts/run_directory.h"
 #include "experiments/cli/job.h"
 #include "experiments/cli/progress.h"
+#include "experiments/cli/signals.h"
 
 namespace slipstream::cli {
 namespace {
@@ -23,30 +23,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kGrace = std::chrono::seconds(10);  // for a run to end in good order
 constexpr auto kSweep = std::chrono::seconds(2);   // for the nodes of a killed run to let go of their memory
 constexpr int kLookMs = 200;
-
-volatile std::sig_atomic_t signals_caught = 0;
-void on_signal(int) { signals_caught = signals_caught + 1; }
-
-// While alive, SIGINT and SIGTERM are noted instead of ending the program.
-class SignalWatch {
- public:
-  SignalWatch() {
-    signals_caught = 0;
-    struct sigaction action {};
-    action.sa_handler = on_signal;
-    sigemptyset(&action.sa_mask);
-    for (std::size_t i = 0; i < std::size(kSignals); ++i) ::sigaction(kSignals[i], &action, &before_[i]);
-  }
-  ~SignalWatch() {
-    for (std::size_t i = 0; i < std::size(kSignals); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
-  }
-  SignalWatch(const SignalWatch&) = delete;
-  SignalWatch& operator=(const SignalWatch&) = delete;
-
- private:
-  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
-  struct sigaction before_[std::size(kSignals)];
-};
 
 struct Task {
   const Point* point;
@@ -81,7 +57,7 @@ class Runner {
 
   void run_all() {
     while (next_ < tasks_.size() || !running_.empty()) {
-      if (signals_caught != 0) return stop(true);
+      if (signals_caught() != 0) return stop(true);
       while (may_start()) start();
       progress_.show(running_.empty() ? "" : running_.front().job.point().label);
       wait();
@@ -97,7 +73,7 @@ class Runner {
   }
 
   void start() {
-    running_.push_back({Job(*tasks_[next_].point, tasks_[next_].repeat, run_world_), next_});
+    running_.push_back({Job(*tasks_[next_].point, tasks_[next_].repeat, run_world_, folder_.path()), next_});
     ++next_;
   }
 
@@ -116,7 +92,7 @@ class Runner {
 
   void take(const Running& running) {
     JobResult result = running.job.result();
-    if (!result.record && signals_caught == 0) {
+    if (!result.record && signals_caught() == 0) {
       ++summary_.failed;
       if (problems_.insert(result.problem).second) {
         summary_.failures.push_back(fmt::format("{}: {}", running.job.point().label, result.problem));
@@ -151,7 +127,7 @@ class Runner {
   void end_running() {
     for (Running& running : running_) running.job.interrupt();
     const auto patience = Clock::now() + kGrace;
-    while (!running_.empty() && Clock::now() < patience && signals_caught < 2) {
+    while (!running_.empty() && Clock::now() < patience && signals_caught() < 2) {
       running_.remove_if([](Running& running) {
         pollfd poll{running.job.descriptor(), POLLIN, 0};
         return ::poll(&poll, 1, kLookMs) > 0 && !running.job.read_some();

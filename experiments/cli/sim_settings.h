@@ -1,6 +1,7 @@
 // What a spec says about the simulated world.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "sim/sim_options.h"
@@ -12,6 +13,13 @@ struct SimSettings {
   sim::SimOptions options;
   TimeNs warmup_ns = 0;  // 0: as in the real world
   TimeNs duration_ns = 0;
+  std::string trace_out;  // of the command line: a Chrome trace of the run goes to this file
+};
+
+// Instead of a run of the cluster that the spec describes: scenarios that are drawn (sim/scenario.h), and their harm.
+struct SwarmSettings {
+  std::uint32_t seeds = 0;    // 0: an ordinary run
+  std::string fault = "any";  // the only kind of fault, followed by crashes
 };
 
 }  // namespace slipstream::cli

@@ -65,7 +65,7 @@ std::string pointer_of(std::string path) {
 
 Json check_or_throw(const std::string& file, const std::string& place, const Field& field, const Json& value) {
   Checked checked = check_value(field, value);
-  if (!checked.problem.empty()) throw SpecError(file, place, checked.problem);
+  if (!checked.problem.empty()) throw SpecError(file, place + checked.place, checked.problem);
   return std::move(checked.value);
 }
 
@@ -88,7 +88,7 @@ void read_sections(Draft& draft, const Json& node, const std::string& prefix) {
 SweepAxis read_axis(const std::string& file, const std::string& place, const std::string& path, const Json& values) {
   const Field* field = find_field(path);
   if (field == nullptr) unknown_key(file, place, path, fmt::format("no option has the path \"{}\"", path));
-  if (field->scope == Scope::kSpec) throw SpecError(file, place, "belongs to the whole spec and cannot be swept");
+  if (!field->can_be_swept()) throw SpecError(file, place, "belongs to the whole spec and cannot be swept");
   if (!values.is_array() || values.empty()) throw SpecError(file, place, "expected a list of at least one value");
   SweepAxis axis{field, {}};
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -137,15 +137,26 @@ void end_sweep_of(Draft& draft, const std::string& path) {
   std::erase_if(draft.sweep, [&](const SweepAxis& axis) { return axis.field->path == path; });
 }
 
+// What a command line gives may be any bytes; JSON, and what we write of it, is UTF-8.
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(Json(text).dump());
+    return true;
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
 void set_path(Draft& draft, const std::string& path, const std::string& written) {
   const std::string file = fmt::format("--set {}={}", path, written);
+  if (!is_utf8(path + written)) throw SpecError(file, "", "is not UTF-8; write it so");
   Json value = Json::parse(written, nullptr, false);
   const Field* field = find_field(path);
   if (path == "sweep") return read_sweep(draft, file, value);
   if (path == "expect") return read_expect(draft, file, value);
   if (field == nullptr) unknown_key(file, "", path, fmt::format("no option has the path \"{}\"", path));
   if (value.is_discarded() || (field->kind == Kind::kText && !value.is_string())) value = written;
-  if (value.is_array() && field->kind != Kind::kChoiceList) {
+  if (value.is_array() && !field->is_list()) {
     SweepAxis axis = read_axis(file, "", path, value);
     const auto old =
         std::find_if(draft.sweep.begin(), draft.sweep.end(), [&](const SweepAxis& a) { return a.field == field; });
@@ -204,6 +215,7 @@ Json document_of(const Draft& draft, const Experiment& base) {
   for (const Field& field : fields()) {
     if (is_swept(draft, field) || !concerns_any(field, base.worlds)) continue;
     Json value = field.get(base);
+    if (field.holds_objects() && value.empty()) continue;
     const auto dot = field.path.find('.');
     if (dot == std::string::npos)
       document[field.path] = std::move(value);
@@ -240,11 +252,24 @@ std::string short_hash(std::string_view text) {
   return fmt::format("{:08x}", static_cast<std::uint32_t>(mix64(hash)));
 }
 
+// What the spec leaves to the world.
+void settle_membership(Experiment& experiment, World world) {
+  MembershipOptions& m = experiment.cluster.membership;
+  m.recoverable = experiment.recovery.value_or(!experiment.faults.empty());
+  // Where others want the cores, too, a process may have to wait for its turn.
+  const MembershipOptions simulated;
+  const bool is_real = world == World::kEmulate;
+  if (m.probe_interval_ns == 0) m.probe_interval_ns = simulated.probe_interval_ns;
+  if (m.probe_timeout_ns == 0) m.probe_timeout_ns = is_real ? 250 * kMillisecond : simulated.probe_timeout_ns;
+  if (m.lease_ns == 0) m.lease_ns = is_real ? 500 * kMillisecond : simulated.lease_ns;
+}
+
 Point make_point(const Spec& spec, World world, const std::map<std::string, Json>& values,
                  const std::vector<const Field*>& swept) {
   Point point;
   point.world = world;
   point.experiment = experiment_of(values);
+  settle_membership(point.experiment, world);
   if (world == World::kSim) {
     ClusterOptions& cluster = point.experiment.cluster;
     if (point.experiment.sim.warmup_ns > 0) cluster.warmup_ns = point.experiment.sim.warmup_ns;

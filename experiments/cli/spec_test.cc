@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <span>
 
 #include "experiments/cli/hardware.h"
 #include "experiments/cli/paths.h"
@@ -45,6 +46,18 @@ struct BadCase {
   std::string pointer, value;
   std::vector<std::string> told;  // all of it is in the message
 };
+
+void expect_told(std::span<const BadCase> cases) {
+  for (const BadCase& bad : cases) {
+    // Given the spec with one thing wrong
+    const std::string message = error_of(spec_text({{bad.pointer, bad.value}}));
+    // Expect the file, the path, what was found and what would be right
+    EXPECT_TRUE(message.starts_with("trial.json")) << message;
+    for (const std::string& part : bad.told) {
+      EXPECT_NE(message.find(part), std::string::npos) << "no \"" << part << "\" in: " << message;
+    }
+  }
+}
 
 TEST(Spec, WhatIsWrongIsToldWithItsPathAndARemedy) {
   const std::vector<BadCase> cases = {
@@ -104,15 +117,101 @@ TEST(Spec, WhatIsWrongIsToldWithItsPathAndARemedy) {
       {"/seed", "-1", {"/seed: found the number -1"}},
       {"/repeats", "0", {"/repeats"}},
   };
+  expect_told(cases);
+}
+
+TEST(Spec, ANetworkThatCannotBeIsToldWithItsPath) {
+  const BadCase cases[] = {
+      {"/emulate", "{\"delay\": \"2 ms\"}", {"/emulate/delay: means nothing where hosts are packed", "mininet"}},
+      {"/emulate", "{\"bandwidth\": \"1 Gb/s\"}", {"/emulate/bandwidth: means nothing where hosts are packed"}},
+      {"/emulate", R"({"hosts": "mininet"})", {"/emulate/fabric: shm does not pass through a network"}},
+      {"/emulate", R"({"hosts": "containers"})", {"/emulate/fabric: shm does not reach from one container"}},
+      {"/emulate",
+       R"({"hosts": "mininet", "fabric": "tcp", "topology": "two-tier", "racks": 99})",
+       {"/emulate/racks: 99 are more than the"}},
+      {"/emulate",
+       R"({"hosts": "mininet", "fabric": "tcp", "oversubscription": 4})",
+       {"/emulate/oversubscription: is of an uplink's bandwidth"}},
+  };
+  expect_told(cases);
+}
+
+TEST(Spec, WhatIsWrongWithAnInventoryIsToldWithItsPathAndARemedy) {
+  const std::vector<BadCase> cases = {
+      {"", "{}", {"/emulate/machines: found an object; expected a list of one machine at least"}},
+      {"", "[]", {"/emulate/machines: found an empty list; expected a list of one machine at least"}},
+      {"", "\"10.0.0.7\"", {"/emulate/machines: found the text \"10.0.0.7\"; expected a list"}},
+      {"/1", "\"10.0.0.7\"", {"/emulate/machines/1: found the text \"10.0.0.7\"; expected a machine, such as {"}},
+      {"/1/adress", "\"10.0.0.7\"", {"/emulate/machines/1/adress: unknown key (did you mean address?)", "program"}},
+      {"/1/address", "-", {"/emulate/machines/1/address: is missing: the numeric IPv4 address"}},
+      {"/1/address", "\"node7\"", {"/emulate/machines/1/address: found the text \"node7\"", "goes to \"ssh\""}},
+      {"/1/address", "\"10.0.0\"", {"/emulate/machines/1/address: found the text \"10.0.0\""}},
+      {"/1/address", "\"10.0.0.256\"", {"/emulate/machines/1/address: found"}},
+      {"/1/address", "\"0.0.0.0\"", {"/emulate/machines/1/address: found"}},
+      {"/1/address", "\"224.0.0.1\"", {"/emulate/machines/1/address: found"}},
+      {"/1/address", "\"fe80::1\"", {"/emulate/machines/1/address: found"}},
+      {"/1/address", "167772167", {"/emulate/machines/1/address: found the number 167772167"}},
+      {"/1/address", "\"10.0.0.1\"", {"/emulate/machines/1/address: 10.0.0.1 is the address of machine 0, too"}},
+      {"/1/address", "\"127.0.0.1\"", {"/emulate/machines/1/address: at 127.0.0.1 each machine reaches itself only"}},
+      {"/1/ssh", "\"-oProxyCommand=x\"", {"/emulate/machines/1/ssh: found the text", "expected what ssh is told"}},
+      {"/1/ssh", "\"ada @node7\"", {"/emulate/machines/1/ssh: found the text"}},
+      {"/1/ssh", "\"\"", {"/emulate/machines/1/ssh: found the text \"\""}},
+      {"/1/port", "\"22\"", {"/emulate/machines/1/port: found the text \"22\"; expected the port"}},
+      {"/1/port", "0", {"/emulate/machines/1/port: found the number 0"}},
+      {"/1/port", "65536", {"/emulate/machines/1/port: found the number 65536"}},
+      {"/1/device", "7", {"/emulate/machines/1/device: found the number 7; expected", "mlx5_0"}},
+      {"/1/cores", "2", {"/emulate/machines/1/cores: found the number 2; expected a list", "[2, 3]"}},
+      {"/1/cores", "[]", {"/emulate/machines/1/cores: found a list"}},
+      {"/1/cores", "[1, 1]", {"/emulate/machines/1/cores: found a list", "each number once"}},
+      {"/1/cores", "[-1]", {"/emulate/machines/1/cores: found a list"}},
+      {"/1/cores", "[1.5]", {"/emulate/machines/1/cores: found a list"}},
+      {"/1/program", "\"~/slipstream\"", {"/emulate/machines/1/program: found the text", "without ~"}},
+  };
+  const std::string good = R"({"fabric": "tcp", "hosts": "ssh",
+      "machines": [{"address": "10.0.0.1"}, {"address": "10.0.0.2", "ssh": "ada@node2"}]})";
+  EXPECT_EQ(error_of(spec_text({{"/emulate", good}})), "accepted");
   for (const BadCase& bad : cases) {
-    // Given the spec with one thing wrong
-    const std::string message = error_of(spec_text({{bad.pointer, bad.value}}));
+    // Given an inventory with one thing wrong
+    const std::string message =
+        error_of(spec_text({{"/emulate", good}, {"/emulate/machines" + bad.pointer, bad.value}}));
     // Expect the file, the path, what was found and what would be right
-    EXPECT_TRUE(message.starts_with("trial.json")) << message;
+    EXPECT_TRUE(message.starts_with("trial.json: ")) << message;
     for (const std::string& part : bad.told) {
       EXPECT_NE(message.find(part), std::string::npos) << "no \"" << part << "\" in: " << message;
     }
   }
+}
+
+TEST(Spec, AnInventoryGoesWithSsh) {
+  const std::string machines = R"([{"address": "10.0.0.1", "ssh": "ada@node1", "port": 2222, "device": "mlx5_0",
+      "cores": [2, 3], "program": "bin/slipstream"}, {"address": "10.0.0.2"}])";
+  Overrides overrides;
+  overrides.on = "tcp";
+  overrides.sets = {{"emulate.machines", machines}};
+  // Given another host, no inventory, or shared memory, expect a refusal
+  EXPECT_NE(error_of(spec_text(), overrides).find("/emulate/machines: means nothing where hosts are packed"),
+            std::string::npos);
+  overrides.hosts = "ssh";
+  EXPECT_EQ(error_of(spec_text(), overrides), "accepted");
+  overrides.on = "shm";
+  EXPECT_NE(error_of(spec_text(), overrides).find("/emulate/fabric: machines share no memory"), std::string::npos);
+  overrides.on = "tcp";
+  overrides.sets.clear();
+  EXPECT_NE(error_of(spec_text(), overrides).find("/emulate/machines: is missing: hosts are ssh"), std::string::npos);
+  overrides.sets = {{"emulate.machines", "[{\"address\": \"10.0.0.1\"}, {\"address\": 7}]"}};
+  EXPECT_NE(error_of(spec_text(), overrides).find("/1/address: found the number 7"), std::string::npos);
+  EXPECT_NE(error_of(spec_text({{"/sweep/emulate.machines", "[" + machines + "]"}}))
+                .find("/sweep/emulate.machines: belongs to the whole spec"),
+            std::string::npos);
+  // Expect every option of it where it belongs, and again in the resolved spec
+  overrides.sets = {{"emulate.machines", machines}};
+  const Spec spec = parsed(spec_text(), overrides);
+  emulate::Machine second;
+  second.address = "10.0.0.2";
+  const emulate::Machine first = {"10.0.0.1", "ada@node1", 2222, "mlx5_0", {2, 3}, "bin/slipstream"};
+  EXPECT_EQ(spec.base.emulate.machines, (std::vector<emulate::Machine>{first, second}));
+  EXPECT_EQ(spec.document.at("emulate").at("machines"), Json::parse(machines));
+  EXPECT_EQ(parsed(spec.document.dump()).document, spec.document);
 }
 
 TEST(Spec, InvalidJsonIsToldByLineAndColumn) {
@@ -272,6 +371,7 @@ TEST(Fields, EachWritesWhatItReads) {
     for (const std::string& choice : field.choices) {
       if (field.kind == Kind::kChoice) values.push_back(choice);
     }
+    if (field.kind == Kind::kMachines) values = {Json::parse(R"([{"address": "10.0.0.7", "cores": [1, 0]}])")};
     for (const Json& value : values) {
       if (field.required && value == "") continue;
       const Checked checked = check_value(field, value);
@@ -300,7 +400,7 @@ TEST(Fields, TheSchemaKnowsExactlyTheFields) {
   std::set<std::string> known, sweepable, in_sweep;
   for (const Field& field : fields()) {
     known.insert(field.path);
-    if (field.scope != Scope::kSpec) sweepable.insert(field.path);
+    if (field.can_be_swept()) sweepable.insert(field.path);
   }
   for (const auto& item : json.at("properties").at("sweep").at("properties").items()) in_sweep.insert(item.key());
   EXPECT_EQ(in_schema, known);

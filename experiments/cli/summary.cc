@@ -17,14 +17,26 @@ struct Column {
   bool spread;  // with the smallest and largest over the repeats
 };
 
-constexpr std::array<Column, 8> kColumns = {{{"throughput_ops_per_s", "ops/s", true},
-                                             {"latency_us_p50", "p50 us", true},
-                                             {"latency_us_p99", "p99 us", true},
-                                             {"primary_cpu_ns_per_op", "primary ns/op", false},
-                                             {"backup_cpu_ns_per_op", "backup ns/op", false},
-                                             {"client_cpu_ns_per_op", "client ns/op", false},
-                                             {"fabric_cpu_ns_per_op", "fabric ns/op", false},
-                                             {"backup_messages_per_op", "backup msgs/op", false}}};
+// A column without a figure is left out; ratios are those of the first five.
+constexpr std::array<Column, 18> kColumns = {{{"throughput_ops_per_s", "ops/s", true},
+                                              {"latency_us_p50", "p50 us", true},
+                                              {"latency_us_p99", "p99 us", true},
+                                              {"primary_cpu_ns_per_op", "primary ns/op", false},
+                                              {"backup_cpu_ns_per_op", "backup ns/op", false},
+                                              {"client_cpu_ns_per_op", "client ns/op", false},
+                                              {"fabric_cpu_ns_per_op", "fabric ns/op", false},
+                                              {"backup_messages_per_op", "backup msgs/op", false},
+                                              {"recovery_ms", "recovery ms", true},
+                                              {"recovery_scan_ms", "scan ms", false},
+                                              {"recovery_latency_us_p99", "p99 us meanwhile", true},
+                                              {"scenarios", "scenarios", false},
+                                              {"harmed_scenarios", "harmed", false},
+                                              {"lost_scenarios", "lost", false},
+                                              {"torn_scenarios", "torn", false},
+                                              {"stale_scenarios", "stale", false},
+                                              {"duplicated_scenarios", "duplicated", false},
+                                              {"stuck_scenarios", "stuck", false}}};
+constexpr std::size_t kRatios = 5;
 
 // Characters, not bytes: only the first byte of a UTF-8 sequence counts.
 std::size_t width_of(std::string_view text) {
@@ -55,6 +67,8 @@ std::string place_of(const PointSummary& point) {
   if (point.world == "sim") return "sim";
   return text_of(point.settings.at("emulate.fabric")) + " " + text_of(point.settings.at("emulate.hosts"));
 }
+
+bool has(const PointSummary& point, std::string_view metric) { return point.metrics.count(std::string(metric)) > 0; }
 
 std::string cell(const PointSummary& point, const Column& column) {
   const auto found = point.metrics.find(std::string(column.metric));
@@ -148,7 +162,11 @@ std::string points_table(const Spec& spec, const std::vector<PointSummary>& summ
   const bool real =
       std::any_of(summaries.begin(), summaries.end(), [](const PointSummary& p) { return p.world != "sim"; });
   std::vector<Column> columns(kColumns.begin(), kColumns.end());
-  std::erase_if(columns, [&](const Column& column) { return !real && column.metric == "fabric_cpu_ns_per_op"; });
+  std::erase_if(columns, [&](const Column& column) {
+    return (!real && column.metric == "fabric_cpu_ns_per_op") ||
+           std::none_of(summaries.begin(), summaries.end(),
+                        [&](const PointSummary& p) { return has(p, column.metric); });
+  });
   std::vector<std::vector<std::string>> rows(1);
   for (const std::string& path : paths) rows[0].push_back(heading_of(path));
   rows[0].push_back("world");
@@ -185,7 +203,8 @@ std::string ratio_table(const Spec& spec, const std::vector<PointSummary>& summa
       std::vector<std::string> row = {policy + "/" + base};
       for (const std::string& path : paths) row.push_back(cell_of_param(*pair.over, path));
       row.push_back(place_of(*pair.over));
-      for (std::size_t i = 0; i < 5; ++i) row.push_back(ratio_of(pair, kColumns[i].metric));
+      for (std::size_t i = 0; i < kRatios; ++i) row.push_back(ratio_of(pair, kColumns[i].metric));
+      if (std::count(row.end() - kRatios, row.end(), "-") == kRatios) continue;
       rows.push_back(std::move(row));
     }
   }
@@ -208,6 +227,11 @@ std::string notes(const std::vector<Point>& points) {
   }
   if (policies.count(Policy::kTailwind) > 0) {
     text += "  tailwind  when every backup's NIC has acknowledged the one-sided write; its CPU sees nothing of it\n";
+  }
+  if (policies.count(Policy::kOneSidedUnsafe) > 0) {
+    text +=
+        "  onesided-unsafe  when every backup's NIC has acknowledged the bytes and then their length; nothing tells "
+        "whether they are whole\n";
   }
   if (fabrics.count(emulate::FabricKind::kShm) > 0) {
     text +=
@@ -250,6 +274,20 @@ std::vector<std::string> violations(const std::vector<PointSummary>& summaries) 
     if (wrong == point.metrics.end() || wrong->second.high == 0) continue;
     found.push_back(fmt::format("{:.0f} reads returned a value that was never written to their key, at {}",
                                 wrong->second.high, label_of(point)));
+  }
+  return found;
+}
+
+std::vector<std::string> judged_violations(const std::vector<Json>& lines, const std::string& folder) {
+  std::vector<std::string> found;
+  for (const Json& line : lines) {
+    if (!line.contains("findings") || line.at("findings").empty()) continue;
+    const auto first = line.at("findings")[0].get<std::string>();
+    const double all = line.at("metrics").value("violations", 0.0);
+    found.push_back(fmt::format("{}{}; see {}/{} and the findings in {}/points.jsonl",
+                                first.substr(0, first.find('\n')),
+                                all > 1 ? fmt::format(" (and {:.0f} more)", all - 1) : "", folder,
+                                line.at("history").get<std::string>(), folder));
   }
   return found;
 }

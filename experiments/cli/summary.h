@@ -32,6 +32,8 @@ std::string claims_text(const std::vector<CheckedClaim>& claims);
 
 // Violations of safety, in words; empty: none.
 std::vector<std::string> violations(const std::vector<PointSummary>& summaries);
+// Those that the judges of histories found: of each run the first line of the first one, and the file to look at.
+std::vector<std::string> judged_violations(const std::vector<Json>& lines, const std::string& folder);
 
 // What is no violation but should be known: runs that completed nothing, operations answered with an error. A line
 // each.

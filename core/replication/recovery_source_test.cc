@@ -1,0 +1,89 @@
+// What recovery masters are told that ask for one segment at the same time.
+#include "core/replication/recovery_source.h"
+
+#include <map>
+#include <span>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/base/crc32c.h"
+#include "core/log/log.h"
+
+namespace slipstream {
+namespace {
+
+constexpr std::size_t kSegmentBytes = 4 * kKiB;
+constexpr std::uint64_t kLast = ~std::uint64_t{0};
+
+// A head with some objects.
+struct Written {
+  std::vector<std::byte> memory = std::vector<std::byte>(4 * kSegmentBytes);
+  Log log{{.segment_bytes = kSegmentBytes, .memory_bytes = memory.size()}, NodeId{1}, Region{0, memory}};
+
+  Written() {
+    Outbox out;
+    for (std::uint64_t i = 1; i <= 20; ++i) {
+      std::vector<std::byte> contents(sizeof(ObjectHeader) + sizeof(i));
+      ObjectHeader header;
+      header.key_bytes = sizeof(i);
+      header.table = 1;
+      header.version = i;
+      store(contents.data(), header);
+      store(contents.data() + sizeof(header), i);
+      header.crc = crc32c(0xffffffff, ConstBytes(contents).subspan(sizeof(header.crc)));
+      store(contents.data(), header);
+      put_entry(log.append(kEntryHeaderBytes + contents.size(), out), EntryType::kObject, contents);
+    }
+    log.seal(out);
+  }
+};
+
+struct Asked {
+  std::vector<std::byte> bytes;
+  RpcMessage message;
+};
+
+Asked ask(const Segment& segment, std::span<const KeyRange> ranges, std::uint32_t range) {
+  RecoveryData body;
+  body.segment = index(segment.identity.segment);
+  body.master = index(segment.identity.master);
+  body.ranges = static_cast<std::uint16_t>(ranges.size());
+  body.range = range;
+  body.bytes = segment.sealed;
+  Asked asked;
+  asked.bytes.resize(sizeof(body) + ranges.size_bytes());
+  std::memcpy(asked.bytes.data(), &body, sizeof(body));
+  std::memcpy(asked.bytes.data() + sizeof(body), ranges.data(), ranges.size_bytes());
+  asked.message.body = asked.bytes;
+  return asked;
+}
+
+std::size_t entry_bytes(const Op& op) { return op.head.size() - sizeof(RpcHeader) - sizeof(RecoveryDataAnswer); }
+
+TEST(RecoverySource, WhoAsksWithOtherRangesIsToldItsOwn) {
+  const Written written;
+  const Segment& segment = written.log.head();
+  const RecoverySource::Place place{segment.memory, 0};
+  RecoverySource source(kSegmentBytes, false);
+  Outbox out;
+  // given two that wait for a half each, and between them one that asks for all: tablets were split meanwhile
+  const std::vector<KeyRange> halves = {{1, 0, kLast / 2}, {1, kLast / 2 + 1, kLast}};
+  const std::vector<KeyRange> all = {{1, 0, kLast}};
+  const Asked first = ask(segment, halves, 0);
+  const Asked whole = ask(segment, all, 0);
+  const Asked second = ask(segment, halves, 1);
+  source.on_request(7, 70, first.message, segment.identity, place, out);
+  source.on_request(8, 80, whole.message, segment.identity, place, out);
+  source.on_request(9, 90, second.message, segment.identity, place, out);
+  while (source.needs_turn()) source.advance(out);
+  // expect each to get its own: the halves are all but for the segment's header, which both get
+  std::map<std::uint64_t, std::size_t> bytes;
+  for (const Op& op : out.ops()) bytes[op.answers] += entry_bytes(op);
+  ASSERT_EQ(bytes.size(), 3u);
+  EXPECT_EQ(bytes[70] + bytes[90], bytes[80] + kEntryHeaderBytes + sizeof(SegmentHeader));
+  EXPECT_GT(bytes[90], kEntryHeaderBytes + sizeof(SegmentHeader));
+}
+
+}  // namespace
+}  // namespace slipstream

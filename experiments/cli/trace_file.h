@@ -1,0 +1,26 @@
+// A file that a simulated run's Chrome trace goes to; it opens in Perfetto.
+#pragma once
+
+#include <fstream>
+#include <string>
+
+#include "core/node/cluster.h"
+#include "sim/trace.h"
+
+namespace slipstream::cli {
+
+class TraceFile {
+ public:
+  // Throws UserError when the file cannot be made.
+  TraceFile(const std::string& path, const ClusterOptions& cluster);
+  sim::Observer& observer() { return trace_; }
+  // Throws UserError when not all could be written.
+  void finish(TimeNs end_ns);
+
+ private:
+  std::string path_;
+  std::ofstream file_;
+  sim::ChromeTrace trace_;
+};
+
+}  // namespace slipstream::cli
