@@ -454,6 +454,7 @@ void Backup::fence(std::uint16_t master, std::uint16_t life, Outbox& out) {
     if (buffer.writable && !mutated(Mutant::kNoRevoke)) revoked.insert(buffer.channel);
     if (buffer.phase > Phase::kOpen) continue;
     buffer.walk = CertificateWalk(buffer.identity);
+    buffer.to_scan = true;
     ++scanning_;
   }
   for (const Channel channel : revoked) out.revoke(channel);
@@ -472,7 +473,7 @@ void Backup::scan(std::size_t i, Outbox& out) {
   if (trusts_) {
     const auto said = load<std::uint64_t>(memory(i).data() + segment_bytes_ - sizeof(std::uint64_t));
     buffer.said = static_cast<std::uint32_t>(std::min<std::uint64_t>(said, segment_bytes_ - kLengthBytes));
-    buffer.scanned = true;
+    buffer.to_scan = false;
     --scanning_;
     return;
   }
@@ -480,7 +481,7 @@ void Backup::scan(std::size_t i, Outbox& out) {
   const bool more = buffer.walk.advance(memory(i), kVerifyPerTurn);
   out.work(Work::kCrcBytes, buffer.walk.valid_bytes() - before);
   if (more) return;
-  buffer.scanned = true;
+  buffer.to_scan = false;
   scanned_bytes_ += buffer.walk.valid_bytes();
   --scanning_;
 }
@@ -490,7 +491,7 @@ void Backup::answer_questions(Outbox& out) {
   const auto is_still = [this](const Question& question) {
     return std::none_of(buffers_.begin(), buffers_.end(), [&](const Buffer& buffer) {
       return buffer.phase != Phase::kFree && buffer.fenced && index(buffer.identity.master) == question.body.master &&
-             ((buffer.writable && !ignores_writers()) || (buffer.phase <= Phase::kOpen && !buffer.scanned));
+             ((buffer.writable && !ignores_writers()) || buffer.to_scan);
     });
   };
   for (const Question& question : questions_) {
@@ -561,8 +562,7 @@ void Backup::on_data(Channel channel, std::uint64_t tag, const RpcMessage& messa
 void Backup::advance(Outbox& out) {
   for (std::size_t i = 0; scanning_ > 0 && i < buffers_.size(); ++i) {
     const Buffer& buffer = buffers_[i];
-    if (buffer.phase > Phase::kOpen || buffer.phase == Phase::kFree || !buffer.fenced || buffer.scanned) continue;
-    if (buffer.writable && !ignores_writers()) continue;
+    if (!buffer.to_scan || (buffer.writable && !ignores_writers())) continue;
     scan(i, out);
     break;
   }
@@ -654,7 +654,7 @@ void Backup::note(std::size_t i, ReplicaState state) {
 void Backup::release(std::size_t i, Outbox& out) {
   const Buffer& buffer = buffers_[i];
   if (buffer.phase == Phase::kVerifying) --verifying_;
-  if (buffer.fenced && !buffer.scanned && buffer.phase <= Phase::kOpen) --scanning_;
+  if (buffer.to_scan) --scanning_;
   source_.forget(index(buffer.identity.master), index(buffer.identity.segment), out);
   buffers_[i] = Buffer{};
   note(i, ReplicaState::kFree);

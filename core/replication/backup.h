@@ -89,7 +89,7 @@ class Backup {
     bool writable = false;  // bytes may still land through the channel
     bool copy = false;      // of no use for recovery before it is closed or updated
     bool fenced = false;    // its master is dead
-    bool scanned = false;   // fenced, and its valid end is known
+    bool to_scan = false;   // open when its master was fenced, and its valid end is not known yet
     bool doomed = false;    // freed as soon as nothing can land in it and nothing reads it
     std::uint64_t tag = 0;  // of the open request, while granting
     RemoteKey key = 0;

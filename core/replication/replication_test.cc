@@ -528,6 +528,43 @@ TEST(Backup, WhatComesLateOnAnEarlierChannelCountsForNothing) {
   EXPECT_EQ(backup.replicas().size(), 1u);
 }
 
+TEST(Backup, AReplicaGivenUpWhileItsMasterDiesHoldsNoQuestionUp) {
+  // given two open replicas of which one is freed, and the master's death before its access is withdrawn
+  std::vector<std::byte> region(replica_region_bytes(4, kSegment));
+  ReplicationOptions options;
+  options.buffers = 4;
+  Backup backup(options, {kSegment, 16 * kSegment}, Region{0, region});
+  constexpr Channel kAsker = kFirstAccepted + 1;
+  const std::uint64_t first = index(first_segment(1));
+  Outbox out;
+  backup.on_connected(kFirstAccepted, kPrimary);
+  backup.on_connected(kAsker, NodeId{2});
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    BackupOpen open = open_of(first + i);
+    open.flags = kOpenOneSided;
+    request(backup, kFirstAccepted, Opcode::kBackupOpen, open, out);
+    ASSERT_EQ(out.ops().back().kind, OpKind::kGrant);
+    backup.on_granted(kFirstAccepted, out.ops().back().ticket, RemoteKey{i + 1}, out);
+  }
+  BackupSegment freed;
+  freed.segment = first;
+  freed.master = 1;
+  request(backup, kFirstAccepted, Opcode::kBackupFree, freed, out);
+  ReplicasOf question;
+  question.master = 1;
+  question.life = 1;
+  request(backup, kAsker, Opcode::kReplicasOf, question, out);
+  EXPECT_TRUE(backup.is_scanning());
+  out.clear();
+  // expect the other one to be scanned, and the question answered, once the revocation has ended all access
+  backup.on_revoked(kFirstAccepted, out);
+  for (int turns = 0; backup.needs_turn() && turns < 100; ++turns) backup.advance(out);
+  EXPECT_FALSE(backup.needs_turn());
+  EXPECT_EQ(backup.free_buffers(), 3u);
+  ASSERT_FALSE(out.ops().empty());
+  EXPECT_EQ(out.ops().back().channel, kAsker);
+}
+
 TEST(Backup, CloseRefusesAWrongEnd) {
   // given an open replica whose bytes never came
   std::vector<std::byte> region(replica_region_bytes(2, kSegment));
