@@ -346,6 +346,95 @@ void a_bit_of_durable_memory_is_inverted(const MakeFabricBench& make) {
   EXPECT_EQ(bits, 1);
 }
 
+// As settle(), while there are nodes that do not reach each other.
+void let_go_on(Stage& stage) {
+  int turns = 0;
+  stage.until([&] { return ++turns == 300; });
+}
+
+FaultyOptions cut(FabricFault fault, NodeId peer) {
+  FaultyOptions options;
+  options.patience_ns = 500;
+  options.timed = {{1000, fault, peer, 2000, 0}};
+  return options;
+}
+
+void a_cut_peer_is_not_reached(const MakeFabricBench& make) {
+  // Given nothing that passes to node 1 for a while, expect what is posted then not to arrive, nor to be acknowledged;
+  // its channel to die a patience later, a dial to fail; what goes to node 2 and a channel without traffic to live on.
+  Stage stage(with(make, cut(FabricFault::kCutOut, NodeId{1}), 1), 3);
+  const Link link = stage.connect(stage[0], stage[1]);
+  const Link idle = stage.connect(stage[0], stage[1]);
+  const Link other = stage.connect(stage[0], stage[2]);
+  const Bytes source = stage[0].region(4096);
+  const Bytes target = stage[1].region(4096);
+  fill(source, 1);
+  const RemoteKey key = stage.grant(stage[1], link.far, target);
+  stage[0].send(link.near, "before", 1);
+  ASSERT_TRUE(stage.until([&] { return stage[0].acked(link.near) == 1 && !stage[1].messages(link.far).empty(); }));
+  advance(stage, NodeId{0}, 1000);
+  stage[0].send(link.near, "lost", 2);
+  stage[0].write(link.near, source, key, 0, 3);
+  stage[1].send(link.far, "heard");
+  stage[0].send(other.near, "other", 1);
+  const Channel dialled = 77;
+  stage[0].connect(dialled, NodeId{1});
+  ASSERT_TRUE(stage.until(
+      [&] { return stage[2].has(EventKind::kMessage, other.far) && stage[0].has(EventKind::kMessage, link.near); }));
+  let_go_on(stage);
+  advance(stage, NodeId{0}, 1499);
+  let_go_on(stage);
+  EXPECT_EQ(stage[0].acked(link.near), 1u);
+  EXPECT_FALSE(stage[0].has(EventKind::kDown, link.near));
+  EXPECT_FALSE(stage[0].has(EventKind::kDown, dialled));
+  advance(stage, NodeId{0}, 1500);
+  ASSERT_TRUE(stage.until([&] {
+    return stage[0].has(EventKind::kDown, link.near) && stage[0].has(EventKind::kDown, dialled) &&
+           stage[1].has(EventKind::kDown, link.far);
+  }));
+  EXPECT_EQ(stage[1].messages(link.far), std::vector<std::string>{"before"});
+  EXPECT_EQ(text(target), std::string(4096, '\0'));
+  // and once it has healed
+  advance(stage, NodeId{0}, 3000);
+  stage[0].send(idle.near, "idle", 1);
+  EXPECT_TRUE(stage.until([&] { return stage[1].has(EventKind::kMessage, idle.far); }));
+  stage[0].connect(dialled, NodeId{1});
+  EXPECT_TRUE(stage.until([&] { return stage[0].has(EventKind::kConnected, dialled); }));
+  EXPECT_EQ(stage[0].count(EventKind::kDown, link.near), 1u);
+  EXPECT_EQ(stage[0].count(EventKind::kDown, dialled), 1u);
+}
+
+void a_cut_peer_is_not_heard(const MakeFabricBench& make) {
+  // Given nothing that comes from any peer, expect a message and the acknowledgement of a write to vanish, the write
+  // itself to land, and the channels of both to die; and a peer's dial to be refused until it has healed.
+  Stage stage(with(make, cut(FabricFault::kCutIn, kNoNode), 1), 3);
+  const Link one = stage.connect(stage[1], stage[0]);
+  const Link two = stage.connect(stage[0], stage[2]);
+  const Bytes source = stage[0].region(4096);
+  const Bytes target = stage[2].region(4096);
+  fill(source, 1);
+  const RemoteKey key = stage.grant(stage[2], two.far, target);
+  advance(stage, NodeId{0}, 1000);
+  stage[1].send(one.near, "lost");
+  stage[0].write(two.near, source, key, 0, 1);
+  ASSERT_TRUE(stage.until([&] { return text(target) == text(source); }));
+  const Channel dialled = 77;
+  stage[1].connect(dialled, NodeId{0});
+  ASSERT_TRUE(stage.until([&] { return stage[1].has(EventKind::kDown, dialled); }));
+  let_go_on(stage);
+  EXPECT_FALSE(stage[0].has(EventKind::kMessage, one.far));
+  EXPECT_EQ(stage[0].acked(two.near), 0u);
+  advance(stage, NodeId{0}, 1500);
+  ASSERT_TRUE(stage.until([&] {
+    return stage[0].has(EventKind::kDown, one.far) && stage[0].has(EventKind::kDown, two.near) &&
+           stage[1].has(EventKind::kDown, one.near) && stage[2].has(EventKind::kDown, two.far);
+  }));
+  advance(stage, NodeId{0}, 3000);
+  const Link next = stage.connect(stage[1], stage[0]);
+  stage[1].send(next.near, "again");
+  EXPECT_TRUE(stage.until([&] { return stage[0].has(EventKind::kMessage, next.far); }));
+}
+
 void chances_are_drawn_for_every_op(const MakeFabricBench& make) {
   // Given channels that are lost and writes that are torn by chance, over and over, expect each end of each channel to
   // see one kDown, and every new channel to come up.
@@ -392,6 +481,8 @@ std::vector<FabricCase> faulty_conformance(const MakeFabricBench& make) {
   cases.push_back({"a_late_write_lands_though_its_writer_goes_on", make, a_late_write_lands_though_its_writer_goes_on});
   cases.push_back({"a_revoked_late_write_does_not_land", make, a_revoked_late_write_does_not_land});
   cases.push_back({"a_bit_of_durable_memory_is_inverted", make, a_bit_of_durable_memory_is_inverted});
+  cases.push_back({"a_cut_peer_is_not_reached", make, a_cut_peer_is_not_reached});
+  cases.push_back({"a_cut_peer_is_not_heard", make, a_cut_peer_is_not_heard});
   cases.push_back({"chances_are_drawn_for_every_op", make, chances_are_drawn_for_every_op});
   return cases;
 }

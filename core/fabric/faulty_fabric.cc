@@ -73,6 +73,8 @@ void FaultyFabric::advance(TimeNs now) {
         line.doomed = true;
         revoke_underneath(channel, line);
       }
+    } else if (timed.fault == FabricFault::kCutOut || timed.fault == FabricFault::kCutIn) {
+      begin_cut(timed);
     } else {
       (is_of_messages(timed.fault) ? armed_messages_ : armed_writes_).push_back(timed);
     }
@@ -81,6 +83,8 @@ void FaultyFabric::advance(TimeNs now) {
     look_for_bits_at_ns_ = now + kLookForBits;
     std::erase_if(flips_, [this](const Timed& timed) { return flip_bit(timed); });
   }
+  std::erase_if(cuts_, [now](const Cut& cut) { return cut.until_ns <= now; });
+  if (next_end_ns_ <= now) end_silent();
   std::erase_if(late_writes_, [&](const LateWrite& write) {
     if (write.due_ns > now) return false;
     land(write);
@@ -92,6 +96,7 @@ void FaultyFabric::advance(TimeNs now) {
 TimeNs FaultyFabric::next_due() const {
   TimeNs due = timed_ < options_.timed.size() ? options_.timed[timed_].at_ns : kNever;
   if (!flips_.empty()) due = std::min(due, look_for_bits_at_ns_);
+  due = std::min(due, next_end_ns_);
   for (const LateWrite& write : late_writes_) due = std::min(due, write.due_ns);
   return due;
 }
@@ -113,6 +118,54 @@ bool FaultyFabric::flip_bit(const Timed& timed) {
     return true;
   }
   return false;
+}
+
+// --- cuts ---
+
+void FaultyFabric::begin_cut(const Timed& timed) {
+  const TimeNs until = timed.lasts_ns >= kNever - timed.at_ns ? kNever : timed.at_ns + timed.lasts_ns;
+  cuts_.push_back({timed.fault == FabricFault::kCutOut, timed.peer, until});
+  ++faults_;
+}
+
+bool FaultyFabric::is_cut(bool out, NodeId peer) const {
+  return std::any_of(cuts_.begin(), cuts_.end(),
+                     [&](const Cut& cut) { return cut.out == out && (cut.peer == kNoNode || cut.peer == peer); });
+}
+
+bool FaultyFabric::cut_off(Line& line, bool out) {
+  if (line.silent[out]) return true;
+  if (!is_cut(out, line.peer)) return false;
+  line.silent[out] = true;
+  line.dies_ns = std::min(line.dies_ns, now_ns_ + options_.patience_ns);
+  next_end_ns_ = std::min(next_end_ns_, line.dies_ns);
+  return true;
+}
+
+void FaultyFabric::end_silent() {
+  next_end_ns_ = kNever;
+  for (auto& [channel, line] : lines_) {
+    if (line.dies_ns == kNever || line.told || line.own_revokes > 0) continue;
+    if (line.dies_ns > now_ns_) {
+      next_end_ns_ = std::min(next_end_ns_, line.dies_ns);
+      continue;
+    }
+    line.doomed = true;
+    if (line.undialled) {
+      tell_down(line);
+    } else if (line.alive) {
+      revoke_underneath(channel, line);
+    }
+  }
+}
+
+void FaultyFabric::tell_down(Line& line) {
+  if (std::exchange(line.told, true)) return;
+  Event down;
+  down.kind = EventKind::kDown;
+  down.channel = line.number;
+  down.peer = line.peer;
+  own_events_.push_back(down);
 }
 
 // --- posting ---
@@ -143,15 +196,17 @@ void FaultyFabric::post(std::span<const Op> ops) {
     if (op.kind == OpKind::kConnect) {
       line = {};
       line.peer = op.peer;
-      line.alive = true;
+      line.undialled = cut_off(line, true) || cut_off(line, false);
+      line.alive = !line.undialled;
     }
     line.number = number;
+    if (line.undialled && op.kind != OpKind::kRevoke) continue;
     if (op.kind == OpKind::kRevoke) line.told = true;  // by the kRevoked to come
     FabricFault fault = FabricFault::kChannelLoss;
     Timed timed;
     if (!is_data(op.kind)) {
       if (op.kind == OpKind::kRevoke || !line.undead) passing_.push_back(op);
-    } else if (line.doomed) {
+    } else if (line.doomed || cut_off(line, true)) {
       continue;
     } else if (draw(op, fault, timed)) {
       fail(op, fault, timed);
@@ -282,12 +337,7 @@ void FaultyFabric::hold_write(Line& line, const Op& op, const Timed& timed) {
   }
   late_writes_.push_back(late);
   line.undead = true;
-  Event down;
-  down.kind = EventKind::kDown;
-  down.channel = line.number;
-  down.peer = line.peer;
-  own_events_.push_back(down);
-  line.told = true;
+  tell_down(line);
   forget(op.channel);
 }
 
@@ -361,8 +411,17 @@ bool FaultyFabric::keep(Event& event) {
     line.number = number;
     line.peer = event.peer;
     line.alive = true;
+    if (is_cut(true, line.peer) || is_cut(false, line.peer)) {
+      line.doomed = true;
+      line.told = channel >= kFirstAccepted;  // or was never told that there is one
+      revoke_underneath(channel, line);
+      return false;
+    }
   }
   event.channel = line.number;
+  const bool from_peer =
+      event.kind == EventKind::kMessage || event.kind == EventKind::kAcked || event.kind == EventKind::kReadDone;
+  if (from_peer && !line.undead && cut_off(line, false)) return false;
   switch (event.kind) {
     case EventKind::kMessage: {
       Event underneath = event;

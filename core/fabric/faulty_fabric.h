@@ -1,5 +1,6 @@
 // A fabric that fails on purpose, around any other: channels die, a channel's last write is torn or lands late,
-// messages are lost, come twice or late, a bit of memory is inverted. With no fault asked for it is transparent.
+// messages are lost, come twice or late, nothing passes to or from a peer, a bit of memory is inverted. With no fault
+// asked for it is transparent.
 //
 // - A channel's death is made by revoking it underneath; the node sees kDown, as does its peer.
 // - A torn write: some of its bytes land, in pieces written one by one, then the channel dies. Earlier writes are
@@ -9,6 +10,11 @@
 // - Faults of messages are made at the receiving end, after the acknowledgement. A late message may come behind younger
 //   ones, and a message may come twice: weaker than point 9 of the contract, as on a datagram transport. Both come with
 //   a later poll of the same fabric, never after the channel's end.
+// - A cut: what is posted towards the peer, or comes from it (messages, acknowledgements, answers of reads), vanishes.
+// A
+//   channel that lost something is silent that way for good, and dies `patience_ns` later, when a transport would give
+//   up; one that lost nothing survives. A dial fails after that time. A partition needs a cut at both of its ends: what
+//   the peer writes into memory here is for its own wrapper to keep away.
 // - A bit flip: of the durable regions, a byte that is not 0 is drawn, and a bit of it inverted, as soon as there is
 // one.
 //
@@ -16,6 +22,7 @@
 // advance() before each poll.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -37,6 +44,8 @@ enum class FabricFault : std::uint8_t {
   kLateWrite,
   kMessageLoss,
   kMessageTwice,
+  kCutOut,  // nothing passes to the peer
+  kCutIn,   // nothing comes from the peer
   kBitFlip,
 };
 
@@ -46,13 +55,13 @@ struct FaultyOptions {
     std::uint64_t op = 0;
     FabricFault fault = FabricFault::kChannelLoss;
   };
-  // A channel loss: of all channels with the peer, then. A torn or late write, a message lost or doubled: the next one
-  // from then on, to or from the peer.
+  // A channel loss: of all channels with the peer, then. A cut: from then on. A torn or late write, a message lost or
+  // doubled: the next one from then on, to or from the peer.
   struct Timed {
     TimeNs at_ns = 0;
     FabricFault fault = FabricFault::kChannelLoss;
     NodeId peer = kNoNode;  // kNoNode: any
-    TimeNs lasts_ns = 0;    // kLateWrite: until it lands
+    TimeNs lasts_ns = 0;    // kLateWrite: until it lands; kCutOut, kCutIn
     std::uint64_t salt = 0;
   };
 
@@ -66,7 +75,8 @@ struct FaultyOptions {
   std::uint32_t message_loss_ppm = 0;
   std::uint32_t message_twice_ppm = 0;
   std::uint32_t message_late_ppm = 0;
-  std::uint32_t longest_delay_polls = 16;  // late messages and second copies come 1 to so many polls later
+  TimeNs patience_ns = 100 * kMillisecond;  // of a channel whose ops or acknowledgements were cut off
+  std::uint32_t longest_delay_polls = 16;   // late messages and second copies come 1 to so many polls later
 };
 
 class FaultyFabric final : public Fabric {
@@ -96,14 +106,23 @@ class FaultyFabric final : public Fabric {
   // By the number that the channel has underneath.
   struct Line {
     NodeId peer = kNoNode;
-    Channel number = 0;     // at the node
-    bool alive = false;     // underneath
-    Ticket highest = 0;     // posted
-    bool doomed = false;    // takes no more ops; dies once `last_words` are acknowledged
-    bool undead = false;    // the node believes it dead; it waits for its late write
-    Ticket last_words = 0;  // the last piece of a torn or late write
-    int own_revokes = 0;    // posted underneath by this wrapper, not answered
-    bool told = false;      // the node knows that the channel is dead
+    Channel number = 0;      // at the node
+    bool alive = false;      // underneath
+    Ticket highest = 0;      // posted
+    bool doomed = false;     // takes no more ops; dies once `last_words` are acknowledged
+    bool undead = false;     // the node believes it dead; it waits for its late write
+    Ticket last_words = 0;   // the last piece of a torn or late write
+    int own_revokes = 0;     // posted underneath by this wrapper, not answered
+    bool told = false;       // the node knows that the channel is dead
+    bool undialled = false;  // the dial was cut off
+    // Something was cut off, out or in: nothing passes that way any more.
+    std::array<bool, 2> silent{};
+    TimeNs dies_ns = kNever;  // of that
+  };
+  struct Cut {
+    bool out = false;
+    NodeId peer = kNoNode;  // kNoNode: all
+    TimeNs until_ns = kNever;
   };
   struct Late {
     std::uint64_t due = 0;  // number of the poll
@@ -130,6 +149,11 @@ class FaultyFabric final : public Fabric {
   void hold_write(Line& line, const Op& op, const Timed& timed);
   void land(const LateWrite& write);
   bool flip_bit(const Timed& timed);  // false: there is none
+  void begin_cut(const Timed& timed);
+  bool is_cut(bool out, NodeId peer) const;
+  bool cut_off(Line& line, bool out);  // true: what is about to pass does not
+  void end_silent();
+  void tell_down(Line& line);
   void revoke_underneath(Channel channel, Line& line);
   void post_passing();
   std::size_t take_own(std::span<Event> events);
@@ -159,7 +183,9 @@ class FaultyFabric final : public Fabric {
   std::vector<LateWrite> late_writes_;
   std::vector<Timed> armed_writes_;
   std::vector<Timed> armed_messages_;
-  std::vector<Timed> flips_;  // due
+  std::vector<Timed> flips_;     // due
+  std::vector<Cut> cuts_;        // now
+  TimeNs next_end_ns_ = kNever;  // of a silent line; no later than the first
   TimeNs look_for_bits_at_ns_ = 0;
   TimeNs now_ns_ = 0;      // as of the last advance()
   std::size_t timed_ = 0;  // of options_.timed that were due

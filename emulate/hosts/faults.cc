@@ -7,7 +7,7 @@
 namespace slipstream::emulate {
 namespace {
 
-enum class Needs : std::uint8_t { kProcess, kWrapper, kSimulator };
+enum class Needs : std::uint8_t { kProcess, kWrapper };
 
 Needs needs(const Fault& fault) {
   switch (fault.kind) {
@@ -15,9 +15,6 @@ Needs needs(const Fault& fault) {
       // For good, a node may leave the loop that drives it; to come back it needs a process.
       return fault.lasts_ns == kNever && fault.keeps_memory && fault.keeps_storage ? Needs::kWrapper : Needs::kProcess;
     case FaultKind::kPause: return Needs::kProcess;
-    case FaultKind::kSlow:
-    case FaultKind::kPartition:
-    case FaultKind::kPartitionOut: return Needs::kSimulator;
     default: return Needs::kWrapper;
   }
 }
@@ -27,7 +24,6 @@ bool is_here(Needs what, HostKind hosts) {
   switch (what) {
     case Needs::kProcess: return processes;
     case Needs::kWrapper: return processes || hosts == HostKind::kPacked;
-    case Needs::kSimulator: return false;
   }
   return false;
 }
@@ -36,9 +32,8 @@ std::string_view who_can(Needs what) {
   switch (what) {
     case Needs::kProcess: return "hosts \"processes\" can, and the simulator (--on sim)";
     case Needs::kWrapper: return "hosts \"processes\" and \"packed\" can, and the simulator (--on sim)";
-    case Needs::kSimulator: break;
   }
-  return "the simulator can (--on sim)";
+  return {};
 }
 
 }  // namespace

@@ -52,25 +52,46 @@ TimeNs until(TimeNs due, const std::optional<Clock>& clock) {
   return due == kNever || !clock ? kNever : std::max<TimeNs>(due - clock->now(), 0);
 }
 
+// What passes between the two ends of a partition, at this end: nothing out, nothing in, or neither.
+void add_cuts(const Fault& fault, NodeId node, const Life& life, std::vector<FaultyOptions::Timed>& timed) {
+  const bool is_from = fault.node == node;
+  if (!is_from && fault.peer != node && fault.peer != kNoNode) return;
+  if (fault.lasts_ns < kNever - fault.at_ns && fault.at_ns + fault.lasts_ns <= life.begins_ns) return;
+  const NodeId peer = is_from ? fault.peer : fault.node;
+  const bool both = fault.kind == FaultKind::kPartition;
+  if (both || is_from) timed.push_back({fault.at_ns, FabricFault::kCutOut, peer, fault.lasts_ns, fault.salt});
+  if (both || !is_from) timed.push_back({fault.at_ns, FabricFault::kCutIn, peer, fault.lasts_ns, fault.salt});
+}
+
 class FaultyRealFabric final : public RealFabric, public OnRunClock {
  public:
-  FaultyRealFabric(std::unique_ptr<RealFabric> inner, const FaultyOptions& options, NodeId node)
-      : inner_(std::move(inner)), faulty_(*inner_, options, node) {}
+  FaultyRealFabric(std::unique_ptr<RealFabric> inner, const FaultyOptions& options, const std::vector<Slowness>& slow,
+                   NodeId node)
+      : inner_(std::move(inner)), faulty_(*inner_, options, node), slow_(slow) {}
 
   void start(const Clock& clock) override { clock_ = clock; }
 
   Region create_region(std::string_view name, std::size_t bytes, Access access) override {
     return faulty_.create_region(name, bytes, access);
   }
-  void post(std::span<const Op> ops) override { faulty_.post(ops); }
+  void post(std::span<const Op> ops) override {
+    faulty_.post(ops);
+    if (turn_began_ns_ != kNever) end_turn(clock_->now());
+  }
   WriteOrder write_order() const override { return faulty_.write_order(); }
   std::size_t poll(std::span<Event> events) override {
-    if (clock_) faulty_.advance(clock_->now());
-    return faulty_.poll(events);
+    if (!clock_) return faulty_.poll(events);
+    const TimeNs now = clock_->now();
+    faulty_.advance(now);
+    if (turn_began_ns_ != kNever) end_turn(now);
+    if (now < busy_until_ns_) return 0;
+    const std::size_t n = faulty_.poll(events);
+    if (n > 0 && !slow_.empty()) turn_began_ns_ = clock_->now();
+    return n;
   }
 
   int wake_descriptor() const override { return inner_->wake_descriptor(); }
-  bool arm() override { return !faulty_.holds_events() && inner_->arm(); }
+  bool arm() override { return is_awake() && !faulty_.holds_events() && inner_->arm(); }
   void disarm() override { inner_->disarm(); }
   TimeNs longest_sleep_ns() const override {
     return std::min(inner_->longest_sleep_ns(), until(faulty_.next_due(), clock_));
@@ -78,8 +99,21 @@ class FaultyRealFabric final : public RealFabric, public OnRunClock {
   std::uint64_t network_bytes() const override { return inner_->network_bytes(); }
 
  private:
+  void end_turn(TimeNs now) {
+    std::uint32_t factor = 1;
+    for (const Slowness& slow : slow_) {
+      if (slow.at_ns <= now && now < slow.until_ns) factor = std::max(factor, slow.factor);
+    }
+    busy_until_ns_ = now + (factor - 1) * (now - turn_began_ns_);
+    turn_began_ns_ = kNever;
+  }
+  bool is_awake() const { return busy_until_ns_ == 0 || clock_->now() >= busy_until_ns_; }
+
   std::unique_ptr<RealFabric> inner_;
   FaultyFabric faulty_;
+  std::vector<Slowness> slow_;
+  TimeNs turn_began_ns_ = kNever;  // of the one that is under way
+  TimeNs busy_until_ns_ = 0;
   std::optional<Clock> clock_;
 };
 
@@ -114,10 +148,23 @@ class FaultyRealStorage final : public RealStorage, public OnRunClock {
 
 }  // namespace
 
+std::vector<Slowness> slow_times(const FaultPlan& plan, NodeId node) {
+  std::vector<Slowness> slow;
+  for (const Fault& fault : plan.faults) {
+    if (fault.kind != FaultKind::kSlow || fault.node != node) continue;
+    const bool ends = fault.lasts_ns < kNever - fault.at_ns;
+    slow.push_back({fault.at_ns, ends ? fault.at_ns + fault.lasts_ns : kNever, fault.factor});
+  }
+  return slow;
+}
+
 FaultyOptions fabric_faults(const FaultPlan& plan, std::uint64_t seed, NodeId node, const Life& life) {
   FaultyOptions options;
   options.seed = seed_of(seed, life);
   for (const Fault& fault : plan.faults) {
+    if (fault.kind == FaultKind::kPartition || fault.kind == FaultKind::kPartitionOut) {
+      add_cuts(fault, node, life, options.timed);
+    }
     const std::optional<FabricFault> kind = fabric_fault(fault);
     if (!kind || !concerns(fault, node, life)) continue;
     options.timed.push_back({fault.at_ns, *kind, fault.peer, fault.lasts_ns, fault.salt});
@@ -139,12 +186,13 @@ FaultyStorageOptions storage_faults(const FaultPlan& plan, std::uint64_t seed, N
   return options;
 }
 
-std::unique_ptr<RealFabric> with_faults(std::unique_ptr<RealFabric> fabric, const FaultyOptions& options, NodeId node,
+std::unique_ptr<RealFabric> with_faults(std::unique_ptr<RealFabric> fabric, const FaultyOptions& options,
+                                        const std::vector<Slowness>& slow, NodeId node,
                                         std::vector<OnRunClock*>& clocked) {
   const std::uint32_t by_chance =
       options.channel_loss_ppm + options.torn_write_ppm + options.message_loss_ppm + options.message_twice_ppm;
-  if (options.timed.empty() && by_chance == 0) return fabric;
-  auto faulty = std::make_unique<FaultyRealFabric>(std::move(fabric), options, node);
+  if (options.timed.empty() && by_chance == 0 && slow.empty()) return fabric;
+  auto faulty = std::make_unique<FaultyRealFabric>(std::move(fabric), options, slow, node);
   clocked.push_back(faulty.get());
   return faulty;
 }

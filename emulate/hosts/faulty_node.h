@@ -19,7 +19,15 @@ struct Life {
   TimeNs begins_ns = -1;
 };
 
-// What the plan has in store for the fabric and the storage of this node.
+// A core that takes `factor` times as long over its turns, at times of the run's clock.
+struct Slowness {
+  TimeNs at_ns = 0;
+  TimeNs until_ns = kNever;
+  std::uint32_t factor = 1;
+};
+
+// What the plan has in store for the core, the fabric and the storage of this node.
+std::vector<Slowness> slow_times(const FaultPlan& plan, NodeId node);
 FaultyOptions fabric_faults(const FaultPlan& plan, std::uint64_t seed, NodeId node, const Life& life);
 FaultyStorageOptions storage_faults(const FaultPlan& plan, std::uint64_t seed, NodeId node, const Life& life);
 
@@ -31,7 +39,9 @@ class OnRunClock {
 };
 
 // Nothing around it when there is nothing in store. `clocked`: gets who must be started; lives as long as the result.
-std::unique_ptr<RealFabric> with_faults(std::unique_ptr<RealFabric> fabric, const FaultyOptions& options, NodeId node,
+// Slow: after a turn the fabric brings nothing until the time that the turn would have taken is over.
+std::unique_ptr<RealFabric> with_faults(std::unique_ptr<RealFabric> fabric, const FaultyOptions& options,
+                                        const std::vector<Slowness>& slow, NodeId node,
                                         std::vector<OnRunClock*>& clocked);
 std::unique_ptr<RealStorage> with_faults(std::unique_ptr<RealStorage> storage, const FaultyStorageOptions& options,
                                          NodeId node, std::vector<OnRunClock*>& clocked);

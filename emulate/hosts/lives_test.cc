@@ -242,8 +242,9 @@ TEST(Faults, ThatCannotBeCarriedOutAreRefusedBeforeTheRun) {
   fault.keeps_memory = false;
   EXPECT_NE(refusal(HostKind::kPacked, fault), "");
   fault.kind = FaultKind::kPartition;
-  EXPECT_EQ(refusal(HostKind::kProcesses, fault),
-            "faults: hosts \"processes\" over shm cannot carry out \"partition\"; the simulator can (--on sim)");
+  EXPECT_EQ(refusal(HostKind::kPacked, fault), "");
+  EXPECT_EQ(refusal(HostKind::kContainers, fault),
+            "faults: hosts \"containers\" over shm cannot carry out \"partition\"; " + both);
   fault.kind = FaultKind::kTornWrite;
   EXPECT_EQ(refusal(HostKind::kPacked, fault), "");
   EXPECT_NE(refusal(HostKind::kMininet, fault).find("hosts \"mininet\""), std::string::npos);
@@ -261,7 +262,7 @@ TEST(Faults, ThatCannotBeCarriedOutAreRefusedBeforeTheRun) {
   options.hosts = HostKind::kPacked;
   options.faults.faults = {crash(1, 0, 5)};
   EXPECT_THROW(run_packed(plan, options), std::runtime_error);
-  options.faults.faults[0].kind = FaultKind::kSlow;
+  options.faults.faults[0].node = NodeId{9};
   EXPECT_THROW(run_processes(plan, options), std::runtime_error);
 }
 
@@ -280,13 +281,15 @@ TEST(Faults, OfAPlanGoToWhereTheyAreMade) {
     if (fault.kind == FaultKind::kStorageFailed) break;
   }
   const FaultyOptions fabric = fabric_faults(plan, 1, NodeId{1}, {});
-  ASSERT_EQ(fabric.timed.size(), 6u);
-  const FabricFault kinds[] = {FabricFault::kChannelLoss, FabricFault::kTornBlocks128, FabricFault::kLateWrite,
-                               FabricFault::kMessageLoss, FabricFault::kMessageTwice,  FabricFault::kBitFlip};
-  for (std::size_t i = 0; i < std::size(kinds); ++i) {
-    EXPECT_EQ(fabric.timed[i].fault, kinds[i]);
+  const std::pair<TimeNs, FabricFault> made[] = {
+      {4, FabricFault::kCutOut},      {4, FabricFault::kCutIn},         {5, FabricFault::kCutOut},
+      {6, FabricFault::kChannelLoss}, {7, FabricFault::kTornBlocks128}, {8, FabricFault::kLateWrite},
+      {9, FabricFault::kMessageLoss}, {10, FabricFault::kMessageTwice}, {11, FabricFault::kBitFlip}};
+  ASSERT_EQ(fabric.timed.size(), std::size(made));
+  for (std::size_t i = 0; i < std::size(made); ++i) {
+    EXPECT_EQ(fabric.timed[i].at_ns, made[i].first);
+    EXPECT_EQ(fabric.timed[i].fault, made[i].second);
     EXPECT_EQ(fabric.timed[i].peer, NodeId{2});
-    EXPECT_EQ(fabric.timed[i].at_ns, static_cast<TimeNs>(6 + i));
     EXPECT_EQ(fabric.timed[i].lasts_ns, 5);
   }
   EXPECT_EQ(fabric.message_twice_ppm, 7u);
@@ -295,8 +298,17 @@ TEST(Faults, OfAPlanGoToWhereTheyAreMade) {
   EXPECT_EQ(storage.timed[0].fault, StorageFault::kLost);
   EXPECT_EQ(storage.timed[1].fault, StorageFault::kShort);
   EXPECT_EQ(storage.timed[2].fault, StorageFault::kFailed);
-  EXPECT_EQ(fabric_faults(plan, 1, NodeId{2}, {}).timed.size(), 0u);
-  EXPECT_EQ(fabric_faults(plan, 1, NodeId{1}, {2, 9}).timed.size(), 2u);
+  // the other end of the partitions; of those, what lasts into a later life is its own, too
+  const FaultyOptions other = fabric_faults(plan, 1, NodeId{2}, {});
+  ASSERT_EQ(other.timed.size(), 3u);
+  EXPECT_EQ(other.timed[0].fault, FabricFault::kCutOut);
+  EXPECT_EQ(other.timed[1].fault, FabricFault::kCutIn);
+  EXPECT_EQ(other.timed[2].fault, FabricFault::kCutIn);
+  EXPECT_EQ(other.timed[2].peer, NodeId{1});
+  EXPECT_EQ(fabric_faults(plan, 1, NodeId{3}, {}).timed.size(), 0u);
+  EXPECT_EQ(fabric_faults(plan, 1, NodeId{1}, {2, 9}).timed.size(), 3u);
+  EXPECT_EQ(slow_times(plan, NodeId{1}).size(), 1u);
+  EXPECT_EQ(slow_times(plan, NodeId{2}).size(), 0u);
   EXPECT_NE(fabric.seed, fabric_faults(plan, 1, NodeId{1}, {2, 9}).seed);
 }
 

@@ -115,8 +115,9 @@ std::string storage_of(const RunDirectories& directories, NodeId node) {
 Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
                   Listeners& listeners, const Life& life) {
   Assembly made;
-  made.fabric = with_faults(make_fabric(options, directories, id, listeners),
-                            fabric_faults(options.faults, plan.seed, id, life), id, made.clocked_);
+  made.fabric =
+      with_faults(make_fabric(options, directories, id, listeners), fabric_faults(options.faults, plan.seed, id, life),
+                  slow_times(options.faults, id), id, made.clocked_);
   FileStorageOptions files;
   files.directory = storage_of(directories, id);
   files.synchronize = options.synchronize_storage;
