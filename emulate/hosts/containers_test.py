@@ -71,8 +71,7 @@ class Started:
             [PROGRAM, "run", SPEC, "--out", os.path.join(folder, "results"), "--set", "duration=100 s",
              "--set", "replication.policy=tailwind", *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-        # The program has a child for each run, after which the run is called.
-        self.driver = comes(lambda: next(iter(children(self.process.pid)), None))
+        self.driver = None
         self.names = comes(self.all_names) or []
         self.containers = json.loads("\n".join(podman("inspect", *self.names)) or "[]")
         self.server = next((one for one in self.containers if one["Name"].endswith("-server-2")), None)
@@ -80,8 +79,12 @@ class Started:
         self.is_under_way = self.server is not None and comes(lambda: sent_bytes(self.server["State"]["Pid"]) > 1 << 20)
 
     def all_names(self):
-        names = self.left_containers("{{.Names}}", "--filter", "status=running")
-        return names if len(names) == NODES else None
+        # The program has a child for each run, after which the run is called, and others that tell it something.
+        for self.driver in children(self.process.pid):
+            names = self.left_containers("{{.Names}}", "--filter", "status=running")
+            if len(names) == NODES:
+                return names
+        return None
 
     def left_containers(self, what="{{.Names}}", *filters):
         return podman("ps", "--all", "--filter", f"name=^slipstream-{self.driver}-", *filters, "--format", what)
