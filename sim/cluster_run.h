@@ -12,7 +12,7 @@
 #include "core/node/report.h"
 #include "sim/hardware.h"
 #include "sim/sim_options.h"
-#include "sim/trace.h"
+#include "core/node/trace.h"
 #include "sim/world.h"
 
 namespace slipstream::sim {

@@ -15,10 +15,6 @@
 
 namespace slipstream::sim {
 
-using TimePs = std::int64_t;
-inline constexpr TimePs kPsPerNs = 1000;
-inline constexpr TimePs kPsNever = INT64_MAX;
-
 struct HardwareProfile {
   // Core: CPU time of one unit of each kind of work (core/base/ledger.h).
   std::int64_t cpu_message_in = 0;   // also of a control message

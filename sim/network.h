@@ -24,7 +24,7 @@
 #include "sim/hardware.h"
 #include "sim/network_state.h"
 #include "sim/rate.h"
-#include "sim/trace.h"
+#include "core/node/trace.h"
 
 namespace slipstream::sim {
 

@@ -1,5 +1,5 @@
 // What an observer is told, and the two tellings of it.
-#include "sim/trace.h"
+#include "core/node/trace.h"
 
 #include <cctype>
 #include <string>

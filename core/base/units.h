@@ -14,6 +14,11 @@ inline constexpr TimeNs kMillisecond = 1000 * kMicrosecond;
 inline constexpr TimeNs kSecond = 1000 * kMillisecond;
 inline constexpr TimeNs kNever = std::numeric_limits<TimeNs>::max();
 
+// Picoseconds, where costs of single bytes are reckoned (sim), and in traces.
+using TimePs = std::int64_t;
+inline constexpr TimePs kPsPerNs = 1000;
+inline constexpr TimePs kPsNever = std::numeric_limits<TimePs>::max();
+
 inline constexpr std::size_t kKiB = 1024;
 inline constexpr std::size_t kMiB = 1024 * kKiB;
 inline constexpr std::size_t kGiB = 1024 * kMiB;

@@ -71,7 +71,9 @@ TimeNs Driver::carry_out_due(const Clock& clock) {
 void Driver::carry_out(const Act& act, const Clock& clock) {
   Child& child = children_[act.node];
   if (act.kind == Act::Kind::kStart) {
-    if (!child.running) children_.start(act.node, clock);
+    if (child.running) return;
+    children_.start(act.node, clock);
+    marks_.push_back(trace_mark(TraceKind::kRestarted, act.node, clock.now()));
     return;
   }
   if (!child.running) return;  // a node that is away has nothing to lose
@@ -79,13 +81,17 @@ void Driver::carry_out(const Act& act, const Clock& clock) {
     case Act::Kind::kKill:
       child.killed_by = act.fault;
       children_.signal(act.node, SIGKILL);
+      marks_.push_back(trace_mark(TraceKind::kDied, act.node, clock.now()));
       break;
     case Act::Kind::kPause:
       children_.signal(act.node, SIGSTOP);
+      marks_.push_back(trace_mark(TraceKind::kPaused, act.node, clock.now()));
       plan_act({end_of_span(*act.fault), Act::Kind::kContinue, act.node, nullptr, child.life});
       break;
     case Act::Kind::kContinue:
-      if (child.life == act.life) children_.signal(act.node, SIGCONT);
+      if (child.life != act.life) break;
+      children_.signal(act.node, SIGCONT);
+      marks_.push_back(trace_mark(TraceKind::kResumed, act.node, clock.now()));
       break;
     case Act::Kind::kStart: break;
   }
@@ -98,6 +104,7 @@ void Driver::take_in(const std::vector<Child*>& ended, TimeNs now) {
       wipe(*child);
       plan_act({end_of_span(*child->killed_by), Act::Kind::kStart, child->id, nullptr, 0});
     } else if (has_retired(*child)) {
+      marks_.push_back(trace_mark(TraceKind::kDied, child->id, now));
       const TimeNs after = options_.restart_retired_ns;
       plan_act({after == kNever ? kNever : now + after, Act::Kind::kStart, child->id, nullptr, 0});
     } else {

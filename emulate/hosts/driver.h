@@ -27,7 +27,8 @@ class Driver {
 
   // Of every node, as far as they began; those that ended the run or failed first.
   std::vector<NodeEnd> ends();
-  std::uint64_t crashes() const { return crashes_; }  // that really happened
+  std::uint64_t crashes() const { return crashes_; }                // that really happened
+  const std::vector<TraceRecord>& marks() const { return marks_; }  // deaths, later lives, pauses
 
  private:
   struct Act {
@@ -53,6 +54,7 @@ class Driver {
   Children& children_;
   std::vector<Act> acts_;  // by time
   std::uint64_t crashes_ = 0;
+  std::vector<TraceRecord> marks_;
   std::vector<NodeId> over_;  // whose end is the end of the run; in the order in which it was seen
 };
 

@@ -15,6 +15,7 @@
 #include "core/base/units.h"
 #include "core/node/faults.h"
 #include "core/node/report.h"
+#include "core/node/trace.h"
 
 namespace slipstream::emulate {
 
@@ -72,6 +73,7 @@ struct EmulateOptions {
   std::string source;                     // mininet: the repository, with the script that builds the network
   TimeNs time_limit_ns = 300 * kSecond;   // a run that takes longer has failed
   FaultPlan faults;                       // what happens to the nodes; each host carries out what it can (faults.h)
+  Observer* observer = nullptr;           // packed, processes, vm: is told all that happened, when the run is over
   TimeNs restart_retired_ns = kNever;     // processes: a node that has retired is started anew after so long
 };
 

@@ -69,6 +69,14 @@ class Graves {
     if (digger_.joinable()) digger_.join();
   }
   std::uint64_t count() const { return count_; }
+  std::vector<TraceRecord> marks(TimeNs end_ns) const {
+    std::vector<TraceRecord> marks;
+    for (std::size_t i = 0; i < dies_ns_.size(); ++i) {
+      const NodeId node{static_cast<std::uint16_t>(i)};
+      if (dies_ns_[i] <= end_ns) marks.push_back(trace_mark(TraceKind::kDied, node, dies_ns_[i]));
+    }
+    return marks;
+  }
 
  private:
   void dig() {
@@ -157,7 +165,9 @@ RunResult run_packed(const RunPlan& plan, const EmulateOptions& options) {
   graves.close();
 
   RunResult result;
-  result.wall_seconds = static_cast<double>(clock.now()) / kSecond;
+  const TimeNs end_ns = clock.now();
+  result.wall_seconds = static_cast<double>(end_ns) / kSecond;
+  tell_observer(plan, options, directories, graves.marks(end_ns), end_ns);
   result.interrupted_by = interrupt.signal();
   result.trouble = trouble_of(plan, options, ends, nodes, result.interrupted_by);
   result.run_directory = directories.kept();

@@ -65,6 +65,7 @@ Seat Assembly::seat(const RunPlan& plan, NodeId id) const {
   seat.fabric = fabric.get();
   seat.storage = storage.get();
   seat.storage_wake = storage.get();
+  seat.observer = trace.get();
   seat.ends_run = id == plan.ends_run;
   return seat;
 }
@@ -108,6 +109,14 @@ std::unique_ptr<RealFabric> make_fabric(const EmulateOptions& options, const Run
 
 }  // namespace
 
+namespace {
+
+std::string trace_of(const RunDirectories& directories, NodeId node) {
+  return fmt::format("{}/trace-{}", directories.run(), index(node));
+}
+
+}  // namespace
+
 std::string storage_of(const RunDirectories& directories, NodeId node) {
   return fmt::format("{}/node-{}", directories.storage(), index(node));
 }
@@ -127,8 +136,42 @@ Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const RunD
   for (const StorageProblem& problem : made.storage->problems()) {
     fmt::print(stderr, "{}: {}: {}\n", plan.name(id), problem.file, problem.what);
   }
+  if (options.observer != nullptr) made.trace = std::make_unique<NodeTrace>(trace_of(directories, id), id);
   made.node = plan.make(id, *made.fabric, *made.storage);
   return made;
+}
+
+TraceRecord trace_mark(TraceKind kind, NodeId node, TimeNs time) {
+  TraceRecord mark;
+  mark.kind = kind;
+  mark.node = index(node);
+  mark.peer = index(kNoNode);
+  mark.time_ns = time;
+  return mark;
+}
+
+void tell_observer(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories,
+                   std::vector<TraceRecord> marks, TimeNs end_ns) {
+  if (options.observer == nullptr) return;
+  std::vector<TraceRecord> records = std::move(marks);
+  const std::vector<Fault>& faults = options.faults.faults;
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    const Fault& fault = faults[i];
+    if (fault.kind == FaultKind::kCrash || fault.kind == FaultKind::kPause || fault.at_ns > end_ns) continue;
+    records.push_back(trace_mark(TraceKind::kFault, fault.node, fault.at_ns));
+    records.back().peer = index(fault.peer);
+    records.back().id = i;
+  }
+  for (std::uint16_t i = 0; i < plan.nodes; ++i) {
+    bool full = false;
+    const std::vector<TraceRecord> made = read_trace(trace_of(directories, NodeId{i}), full);
+    if (full && !made.empty()) {
+      fmt::print(stderr, "slipstream: the trace of {} ends at {} ms: it had {} records; a shorter run fits\n",
+                 plan.name(NodeId{i}), made.back().time_ns / kMillisecond, made.size());
+    }
+    records.insert(records.end(), made.begin(), made.end());
+  }
+  tell_trace(std::move(records), faults, *options.observer);
 }
 
 NodeReport report_of(const RunPlan& plan, NodeId id, const Assembly& made, const Usage& usage) {

@@ -13,6 +13,7 @@
 #include "emulate/fabric/real_fabric.h"
 #include "emulate/fabric/run_secret.h"
 #include "emulate/hosts/faulty_node.h"
+#include "emulate/hosts/node_trace.h"
 #include "emulate/hosts/options.h"
 #include "emulate/hosts/run_directory.h"
 #include "emulate/loop/cpu_meter.h"
@@ -74,6 +75,7 @@ class Listeners {
 struct Assembly {
   std::unique_ptr<RealFabric> fabric;
   std::unique_ptr<RealStorage> storage;
+  std::unique_ptr<NodeTrace> trace;  // when there is an observer
   std::unique_ptr<Node> node;
 
   Seat seat(const RunPlan& plan, NodeId id) const;
@@ -85,6 +87,12 @@ struct Assembly {
                            NodeId id, Listeners& listeners, const Life& life);
   std::vector<OnRunClock*> clocked_;
 };
+
+// Tells options.observer, when there is one, what the nodes wrote down and `marks`; and faults that were due, unless
+// they are of those that the host carries out, and marks, itself.
+void tell_observer(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories,
+                   std::vector<TraceRecord> marks, TimeNs end_ns);
+TraceRecord trace_mark(TraceKind kind, NodeId node, TimeNs time);
 
 // Where the node's frames are.
 std::string storage_of(const RunDirectories& directories, NodeId node);

@@ -84,6 +84,7 @@ RunResult run_processes(const RunPlan& plan, const EmulateOptions& options) {
   result.wall_seconds = static_cast<double>(clock.now()) / kSecond;
   driver.end_all(clock, shared.stop);
   result.interrupted_by = interrupt.signal();
+  tell_observer(plan, options, directories, driver.marks(), clock.now());
   const std::vector<NodeEnd> ends = driver.ends();
   result.trouble = trouble_of(plan, options, ends, result.interrupted_by);
   const auto in_trouble = [](const NodeEnd& end) { return end.how == NodeEnd::How::kTrouble; };

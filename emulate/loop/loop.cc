@@ -140,6 +140,9 @@ bool Loop::turn(Place& place) {
   }
   const Ticks posted = ticks();
   place.meter.add_fabric((count == 0 ? 0 : polled - start) + (posted - stepped));
+  if (seat.observer != nullptr) {
+    seat.observer->saw({now_ns_, clock_.at(stepped), clock_.at(posted), room.first(count), place.outbox.ops()});
+  }
   settle(place, posted);
   CheckContext::current = nullptr;
   return true;

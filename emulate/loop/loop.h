@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,12 +40,27 @@ struct IdleOptions {
 // What suits `pollers` loops that share `cores` cores.
 IdleOptions idle_for(std::uint32_t pollers, std::uint32_t cores);
 
+// Is told of every turn when it is over. All views end with the call.
+struct Turn {
+  TimeNs polled_ns = 0;   // what it takes in is there
+  TimeNs stepped_ns = 0;  // the node has decided
+  TimeNs posted_ns = 0;   // and what it wishes was handed over
+  std::span<const Event> events;
+  std::span<const Op> ops;
+};
+class TurnObserver {
+ public:
+  virtual ~TurnObserver() = default;
+  virtual void saw(const Turn& turn) = 0;
+};
+
 struct Seat {
   NodeId id = kNoNode;
   Node* node = nullptr;
   RealFabric* fabric = nullptr;
   Storage* storage = nullptr;          // may be absent
   WakeSource* storage_wake = nullptr;  // with storage
+  TurnObserver* observer = nullptr;    // may be absent
   bool ends_run = false;               // the run ends when this node is done
   bool ends_retired = false;           // the loop ends, and it alone, when this node has retired
   TimeNs dies_ns = kNever;             // from then on it takes no turn, and the loop knows of it no more;

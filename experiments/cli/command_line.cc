@@ -133,7 +133,7 @@ int parse_and_run(int argc, const char* const* argv) {
       ->check(CLI::Range(1, 1024).description(""))
       ->type_name("N");
   run->add_option("--trace-out", request.trace_out,
-                  "write what happens in the first simulated point to this file; it opens in Perfetto")
+                  "write what happens in the first run to this file; it opens in Perfetto")
       ->type_name("FILE");
   run->add_option("--guest-part", request.guest_part)->group("");  // hidden: what a run asks of its guest
   CLI::App* describe =

@@ -194,21 +194,40 @@ void describe_fields(const Spec& spec) {
 
 }  // namespace
 
+namespace {
+
+// Has the first run of the point traced.
+void trace(Point& point, const std::string& file, const ResultsFolder& folder) {
+  using emulate::HostKind;
+  const HostKind hosts = point.experiment.emulate.hosts;
+  if (point.experiment.swarm.seeds > 0) {
+    throw UserError(kExitUsage, "--trace-out: these are scenarios; `slipstream swarm --seed S --trace` tells one");
+  }
+  if (point.world == World::kEmulate &&
+      (hosts == HostKind::kContainers || hosts == HostKind::kMininet || hosts == HostKind::kSsh)) {
+    throw UserError(kExitUsage,
+                    fmt::format("--trace-out: hosts \"{}\" keep no trace; --hosts packed, processes and vm do, "
+                                "and the simulator (--on sim)",
+                                emulate::name(hosts)));
+  }
+  if (folder.has(point.id, 0)) {
+    throw UserError(kExitUsage, fmt::format("--trace-out: the first run is in {} already and is not made again; name "
+                                            "another folder with --out",
+                                            folder.path().string()));
+  }
+  point.experiment.trace_out = fs::absolute(file).string();
+}
+
+}  // namespace
+
 int run_command(const RunRequest& request, RunWorld run) {
   const Spec spec = read_spec_for_here(find_spec(request.spec), request.overrides, has_rdma_device(), say);
   std::vector<Point> points = points_of(spec);
-  if (!request.trace_out.empty()) {
-    const auto simulated =
-        std::find_if(points.begin(), points.end(), [](const Point& p) { return p.world == World::kSim; });
-    if (simulated == points.end()) {
-      throw UserError(kExitUsage, "--trace-out traces a simulated run, and there is none; add --on sim");
-    }
-    simulated->experiment.sim.trace_out = request.trace_out;
-  }
   const fs::path out = request.out.empty() ? fs::path("results") / spec.base.name : fs::path(request.out);
   const Json environment = environment_of(spec.base);
   ResultsFolder folder(out, spec.document, environment, say);
   copy_profiles(points, folder);
+  if (!request.trace_out.empty()) trace(points.front(), request.trace_out, folder);
   if (!request.json) {
     fmt::print("{}\n{}", wrapped(spec.base.name + ": " + spec.base.description, 0), plan_text(spec, points));
     std::fflush(stdout);

@@ -15,7 +15,7 @@ struct RunRequest {
   Overrides overrides;
   std::string out;        // empty: results/NAME
   std::size_t jobs = 0;   // 0: one per core
-  std::string trace_out;  // a Chrome trace of the first simulated point goes to this file
+  std::string trace_out;  // a Chrome trace of the first run goes to this file
   bool json = false;
   std::string guest_part;  // in a guest: the hosts whose points are run here (guest.h); empty: this is a whole run
 };

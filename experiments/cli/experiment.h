@@ -36,6 +36,7 @@ struct Experiment {
   emulate::EmulateOptions emulate;
   SimSettings sim;
   SwarmSettings swarm;
+  std::string trace_out;  // of the command line: a Chrome trace of the run goes to this file
 };
 
 // Exit statuses of the command line.

@@ -76,6 +76,9 @@ std::vector<std::string> machine_options(const std::vector<Point>& points, std::
           "--kernel",    kernel};
 }
 
+// The guest may write to the results only.
+fs::path trace_in(const fs::path& out) { return out / "trace.json"; }
+
 std::vector<std::string> guest_command(const GuestPlan& plan, const Spec& spec, const std::vector<Point>& points,
                                        const fs::path& out, bool show_progress) {
   const fs::path root = fs::canonical(repository_root());
@@ -88,6 +91,10 @@ std::vector<std::string> guest_command(const GuestPlan& plan, const Spec& spec, 
     command.push_back(word);
   }
   if (!show_progress) command.emplace_back("--json");
+  if (!points.front().experiment.trace_out.empty()) {
+    command.emplace_back("--trace-out");
+    command.push_back(trace_in(out).string());
+  }
   return command;
 }
 
@@ -198,6 +205,12 @@ RunSummary run_in_guest(const GuestPlan& plan, const Spec& spec, const std::vect
   if (!show_progress) say("slipstream: booting a virtual machine, which takes 5 to 60 s");
   const int status = wait_for(start(guest_command(plan, spec, points, fs::canonical(folder.path()), show_progress)));
   folder.reload(say);
+  if (const std::string& trace = points.front().experiment.trace_out; !trace.empty()) {
+    std::error_code failed;
+    fs::copy_file(trace_in(folder.path()), trace, fs::copy_options::overwrite_existing, failed);
+    if (failed) summary.failures.push_back(fmt::format("--trace-out {}: {}", trace, failed.message()));
+    fs::remove(trace_in(folder.path()), failed);
+  }
   const std::size_t now = finished_runs(points, spec.base.repeats, folder);
   summary.finished = now - summary.skipped;
   summary.interrupted = signals_caught() > 0 || (WIFEXITED(status) && WEXITSTATUS(status) == kExitInterrupted);
@@ -221,6 +234,7 @@ int guest_part_command(const RunRequest& request) {
   }
   std::vector<Point> points = points_of(spec);
   std::erase_if(points, [&](const Point& point) { return !plan.takes(point); });
+  if (!points.empty()) points.front().experiment.trace_out = request.trace_out;
   const auto say = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
   // The run outside has told of the machine; the guest is added.
   const fs::path told = fs::path(request.out) / "environment.json";

@@ -35,7 +35,7 @@ std::int64_t read_value(const std::string& file, const std::string& place, const
     throw SpecError(file, place,
                     fmt::format("{} {}; expected a unit of {}", value.dump(), parsed.problem, unit_list(dimension)));
   }
-  const double scale = field.unit == sim::Unit::kTime ? static_cast<double>(sim::kPsPerNs) : 1.0;
+  const double scale = field.unit == sim::Unit::kTime ? static_cast<double>(kPsPerNs) : 1.0;
   if (*parsed.value * scale > 9e18) throw SpecError(file, place, fmt::format("{} is absurdly large", value.dump()));
   return static_cast<std::int64_t>(std::llround(*parsed.value * scale));
 }

@@ -77,7 +77,7 @@ void write_timeline(const std::filesystem::path& file, const Timelines& timeline
 JobResult run_job(const Point& point, std::uint32_t repeat, RunWorld run, const std::filesystem::path& folder) {
   Experiment experiment = point.experiment;
   experiment.cluster.seed += repeat;
-  if (repeat != 0) experiment.sim.trace_out.clear();
+  if (repeat != 0) experiment.trace_out.clear();
   try {
     const RunOutcome outcome = run(experiment, point.world);
     if (!outcome.trouble.empty()) return {std::nullopt, outcome.trouble, false};

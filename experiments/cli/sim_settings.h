@@ -13,7 +13,6 @@ struct SimSettings {
   sim::SimOptions options;
   TimeNs warmup_ns = 0;  // 0: as in the real world
   TimeNs duration_ns = 0;
-  std::string trace_out;  // of the command line: a Chrome trace of the run goes to this file
 };
 
 // Instead of a run of the cluster that the spec describes: scenarios that are drawn (sim/scenario.h), and their harm.

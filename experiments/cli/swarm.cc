@@ -18,7 +18,7 @@
 #include "experiments/cli/signals.h"
 #include "experiments/cli/swarm_workers.h"
 #include "sim/scenario.h"
-#include "sim/trace.h"
+#include "core/node/trace.h"
 #include "sim/world.h"
 
 namespace slipstream::cli {
@@ -103,11 +103,11 @@ int replay(const SwarmRequest& request) {
   const sim::Scenario scenario = sim::draw_scenario(*request.seed, {policy_of_request(request), std::nullopt});
   fmt::print("{}", sim::describe(scenario));
   std::fflush(stdout);
-  sim::StoryOptions story_options;
+  StoryOptions story_options;
   for (std::uint16_t i = 0; i < node_count(scenario.cluster); ++i) {
     story_options.names.push_back(node_name(scenario.cluster, NodeId{i}));
   }
-  sim::TextStory story(story_options, [](std::string_view line) { fmt::print("{}\n", line); });
+  TextStory story(story_options, [](std::string_view line) { fmt::print("{}\n", line); });
   const sim::Verdict verdict = sim::run_scenario(scenario, hardware, [&](sim::World& world) {
     if (request.trace) world.observe(&story);
   });

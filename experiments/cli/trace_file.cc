@@ -26,7 +26,7 @@ TraceFile::TraceFile(const std::string& path, const ClusterOptions& cluster)
 }
 
 void TraceFile::finish(TimeNs end_ns) {
-  trace_.finish(end_ns * sim::kPsPerNs);
+  trace_.finish(end_ns * kPsPerNs);
   file_.flush();
   if (!file_) throw UserError(kExitRunFailed, fmt::format("--trace-out {}: not all could be written", path_));
 }

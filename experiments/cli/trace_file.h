@@ -1,11 +1,11 @@
-// A file that a simulated run's Chrome trace goes to; it opens in Perfetto.
+// A file that a run's Chrome trace goes to; it opens in Perfetto.
 #pragma once
 
 #include <fstream>
 #include <string>
 
 #include "core/node/cluster.h"
-#include "sim/trace.h"
+#include "core/node/trace.h"
 
 namespace slipstream::cli {
 
@@ -13,14 +13,14 @@ class TraceFile {
  public:
   // Throws UserError when the file cannot be made.
   TraceFile(const std::string& path, const ClusterOptions& cluster);
-  sim::Observer& observer() { return trace_; }
+  Observer& observer() { return trace_; }
   // Throws UserError when not all could be written.
   void finish(TimeNs end_ns);
 
  private:
   std::string path_;
   std::ofstream file_;
-  sim::ChromeTrace trace_;
+  ChromeTrace trace_;
 };
 
 }  // namespace slipstream::cli

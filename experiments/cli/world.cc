@@ -77,7 +77,11 @@ RunOutcome run_emulate(const Experiment& experiment) {
     options.keep_when_in_trouble = guest_text().empty();  // a guest is gone when its run is over
   }
   if (options.hosts == emulate::HostKind::kMininet) options.source = repository_root().string();
+  std::optional<TraceFile> trace;
+  if (!experiment.trace_out.empty()) trace.emplace(experiment.trace_out, experiment.cluster);
+  options.observer = trace ? &trace->observer() : nullptr;
   emulate::RunResult result = emulate::run_emulated(experiment.cluster, options);
+  if (trace) trace->finish(static_cast<TimeNs>(result.wall_seconds * static_cast<double>(kSecond)));
   if (!result.run_directory.empty() && result.trouble.empty()) {
     fmt::print(stderr, "slipstream: replica memory and stored replicas are left in {0}; see `slipstream inspect {0}`\n",
                result.run_directory);
@@ -146,7 +150,7 @@ RunOutcome run_sim(const Experiment& experiment) {
   }
   const FaultPlan faults = fault_plan(experiment.faults, experiment.cluster);
   std::optional<TraceFile> trace;
-  if (!experiment.sim.trace_out.empty()) trace.emplace(experiment.sim.trace_out, experiment.cluster);
+  if (!experiment.trace_out.empty()) trace.emplace(experiment.trace_out, experiment.cluster);
   sim::RunResult result =
       sim::run_cluster(experiment.cluster, hardware, options, faults, trace ? &trace->observer() : nullptr);
   if (trace) trace->finish(result.timing.simulated_ns);

@@ -1,4 +1,4 @@
-#include "sim/trace.h"
+#include "core/node/trace.h"
 
 #include <algorithm>
 #include <array>
@@ -7,12 +7,12 @@
 
 #include "core/rpc/wire.h"
 
-namespace slipstream::sim {
+namespace slipstream {
 
 namespace {
 
-constexpr std::array<std::string_view, 11> kKinds = {"sent",   "delivered", "landed", "turn",  "died",   "restarted",
-                                                     "paused", "resumed",   "down",   "fault", "storage"};
+constexpr std::array<std::string_view, 12> kKinds = {"sent",      "delivered", "landed",  "posted", "turn",  "died",
+                                                     "restarted", "paused",    "resumed", "down",   "fault", "storage"};
 
 std::string_view name_of(Opcode opcode) {
   switch (opcode) {
@@ -108,6 +108,9 @@ std::string TextStory::line(const TraceEvent& event) const {
     case TraceKind::kMessageDelivered: told = fmt::format("{} <- {}: {}, {} B", node, peer, what, event.bytes); break;
     case TraceKind::kWriteLanded:
       told = fmt::format("{} <= {}: {} B written at {}", node, peer, event.bytes, event.offset);
+      break;
+    case TraceKind::kWritePosted:
+      told = fmt::format("{} => {}: {} B to be written at {}", node, peer, event.bytes, event.offset);
       break;
     case TraceKind::kTurn:
       told = fmt::format("{}: turn on core {}, {} events, {} us", node, event.core, event.events, micros(event.lasts));
@@ -216,7 +219,9 @@ void ChromeTrace::saw(const TraceEvent& event) {
     case TraceKind::kMessageSent: return arrow(event, 's');
     case TraceKind::kMessageDelivered: return arrow(event, 'f');
     case TraceKind::kWriteLanded:
-      return span(event.node, kNicThread, event.time, 0, "write landed",
+    case TraceKind::kWritePosted:
+      return span(event.node, kNicThread, event.time, 0,
+                  event.kind == TraceKind::kWriteLanded ? "write landed" : "write posted",
                   fmt::format(R"("peer":"{}","bytes":{},"offset":{})", escaped(name_of(names_, event.peer)),
                               event.bytes, event.offset));
     case TraceKind::kTurn:
@@ -242,4 +247,4 @@ void ChromeTrace::finish(TimePs end) {
   sink_("\n]\n");
 }
 
-}  // namespace slipstream::sim
+}  // namespace slipstream

@@ -1,12 +1,13 @@
-// What happens in a world, told while it happens to whoever asks: a story for people, one line per event, and a Chrome
-// trace that opens in Perfetto. A world without an observer tells nobody and pays nothing for it.
+// What happens in a world, told to whoever asks: a story for people, one line per event, and a Chrome trace that opens
+// in Perfetto. The simulator tells it while it happens, a real run when it is over. A world without an observer tells
+// nobody and pays nothing for it.
 //
 //   TextStory story(options, [](std::string_view line) { ... });
 //   world.observe(&story);
 //   world.run();
 //   story.finish();
 //
-// Times are virtual, in picoseconds. The same run gives the same story, byte for byte.
+// Times are in picoseconds. The same simulated run gives the same story, byte for byte.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +18,17 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/units.h"
 #include "core/fabric/fabric.h"
 #include "core/node/faults.h"
-#include "sim/hardware.h"
 
-namespace slipstream::sim {
+namespace slipstream {
 
 enum class TraceKind : std::uint8_t {
   kMessageSent,       // node -> peer; bytes, id, message
   kMessageDelivered,  // at node, from peer; the same id
   kWriteLanded,       // at node, from peer: all of it; bytes, offset from the start of the grant
+  kWritePosted,       // node -> peer, where nobody sees it land (real runs); bytes, offset
   kTurn,              // of node on `core`, for `lasts`; it took `events`. A dispatch core's computation is its workers'
   kDied,
   kRestarted,
@@ -128,4 +130,4 @@ class ChromeTrace : public Observer {
   std::map<std::uint16_t, Open> open_;                               // nodes that are dead or stand still
 };
 
-}  // namespace slipstream::sim
+}  // namespace slipstream
