@@ -144,6 +144,7 @@ void VerbsChannel::kill() {
   ibv_modify_qp(pair_.get(), &attr, IBV_QP_STATE);
   for (Grant& grant : granted_) around_.windows->destroy(std::move(grant.window));
   granted_.clear();
+  free_windows_.clear();
   // Once it is destroyed the card has let go of the memory, of whatever was under way, too.
   pair_.reset();
   backlog_.clear();
@@ -448,8 +449,8 @@ VerbsChannel::Progress VerbsChannel::access(const Op& op) {
 
 VerbsChannel::Progress VerbsChannel::grant(Bytes memory, Ticket ticket) {
   if (send_room() < 2 || credits() <= kReserve) return Progress::kNoRoom;
-  Grant& made = granted_.emplace_back(
-      Grant{mix64(static_cast<std::uint64_t>(id) << 32 | next_key_++), ticket, around_.windows->open(memory)});
+  Grant& made = granted_.emplace_back(Grant{mix64(static_cast<std::uint64_t>(id) << 32 | next_key_++), ticket,
+                                            around_.windows->open(memory, free_windows_)});
   ibv_mw* const window = made.window.window.get();
   made.window.bound_key = ibv_inc_rkey(window->rkey);
   ibv_send_wr& request = add(IBV_WR_BIND_MW);
@@ -500,7 +501,7 @@ std::optional<Ticket> VerbsChannel::on_withdrawn(RemoteKey key) {
   if (grant == granted_.end() || grant->stage != Grant::Stage::kEnding) broken_ = true;
   if (broken_) return std::nullopt;
   const Ticket ticket = grant->ticket;
-  around_.windows->give_back(std::move(grant->window));
+  around_.windows->give_back(std::move(grant->window), free_windows_);
   granted_.erase(grant);
   return ticket;
 }

@@ -190,6 +190,7 @@ class VerbsChannel {
   std::vector<GrantFrame> known_;
   std::size_t last_known_ = 0;
   std::vector<Grant> granted_;
+  Windows::Free free_windows_;
   std::uint32_t next_key_ = 1;
 };
 

@@ -29,24 +29,24 @@ Windows::Range& Windows::range_of(Bytes memory) {
   return ranges_.emplace_back(std::move(range));
 }
 
-Windows::Window Windows::open(Bytes memory) {
+Windows::Window Windows::open(Bytes memory, Free& free) {
   Window window;
-  if (free_.empty()) {
+  if (free.empty()) {
     window.window.reset(ibv_alloc_mw(device_.domain.get(), IBV_MW_TYPE_2));
     if (!window.window) {
       throw std::runtime_error(fmt::format("no memory window on {}: {}", device_.name, remedy(errno)));
     }
   } else {
-    window.window = std::move(free_.back());
-    free_.pop_back();
+    window.window = std::move(free.back());
+    free.pop_back();
   }
   window.range = &range_of(memory);
   ++window.range->windows;
   return window;
 }
 
-void Windows::give_back(Window window) {
-  free_.push_back(std::move(window.window));
+void Windows::give_back(Window window, Free& free) {
+  free.push_back(std::move(window.window));
   destroy(std::move(window));
 }
 

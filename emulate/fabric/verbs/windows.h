@@ -4,6 +4,10 @@
 // A window lies over a registration of exactly the range that is granted: SoftRoCE checks a window's queue pair but, of
 // its range, only that of the registration below it; other cards check both. A range that was granted once is likely
 // to be granted again (replica buffers), so registrations are kept, a bounded number of them.
+//
+// A window is used by one channel only, and is younger than its queue pair. When a process is killed its kernel
+// destroys what it had, the youngest first; SoftRoCE's queue pair waits for the windows bound to it, and would wait for
+// an older one until its patience ends: 50 s for each, in which the process does not die.
 #pragma once
 
 #include <infiniband/verbs.h>
@@ -34,10 +38,12 @@ class Windows {
     std::uint32_t bound_key = 0;  // 0: free
   };
 
-  // A free window over the memory, not bound yet. Throws with a remedy when there is none to be had.
-  Window open(Bytes memory);
-  // Of a window that was never bound, or whose invalidation has completed; it will be used again.
-  void give_back(Window window);
+  // Windows of one channel that are not bound.
+  using Free = std::vector<Owned<ibv_mw>>;
+  // One of the free ones, or a new one, over the memory. Throws with a remedy when there is none to be had.
+  Window open(Bytes memory, Free& free);
+  // Of a window whose invalidation has completed; the channel will use it again.
+  void give_back(Window window, Free& free);
   // Ends a window whatever its state is: nothing can pass through it any more.
   void destroy(Window window);
 
@@ -48,7 +54,6 @@ class Windows {
   const Device& device_;
   std::list<Range> ranges_;  // addresses must stay; the longest unused first
   std::size_t unused_ = 0;
-  std::vector<Owned<ibv_mw>> free_;
 };
 
 // A grant of a channel, as the granter knows it.
