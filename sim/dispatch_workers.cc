@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/rpc/wire.h"
+
 namespace slipstream::sim {
 
 DispatchWorkers::DispatchWorkers(Host& host, CheckContext& context, const HardwareProfile& hardware,
@@ -64,10 +66,19 @@ void DispatchWorkers::arrived() {
   }
 }
 
+namespace {
+
+bool is_of_membership(ConstBytes message) {
+  RpcMessage parsed;
+  return parse(message, parsed) && slipstream::is_of_membership(parsed.header.opcode);
+}
+
+}  // namespace
+
 void DispatchWorkers::take(const Event& event) {
   switch (event.kind) {
     case EventKind::kMessage: {
-      if (event.is_answer) return take_itself(event, hw_->cpu_message_in);
+      if (event.is_answer || is_of_membership(event.bytes)) return take_itself(event, hw_->cpu_message_in);
       Ring<Timed>& requests = is_client(event.peer) ? from_clients_ : from_servers_;
       requests.push({occupy_dispatch(hw_->cpu_message_in) + hw_->cpu_hand_off, event});
       if (requests.size() == 1) arm_workers();

@@ -27,7 +27,32 @@ TimeNs between(Rng& rng, TimeNs least, TimeNs most) {
   return least + static_cast<TimeNs>(rng.below(static_cast<std::uint64_t>(most - least + 1)));
 }
 
-ClusterOptions draw_cluster(Rng& rng, std::uint64_t seed, std::optional<Policy> policy) {
+// What a scenario is about, besides what chance makes of it.
+enum class Theme : std::uint8_t {
+  kAny,
+  kFullLog,  // the log is full all the time: most segments were made by a cleaner when a death comes
+  kZombie,   // a server that was declared dead goes on answering a client that has not heard of it
+};
+
+void keep_cleaning(ClusterOptions& o, Rng& rng) {
+  o.log.segment_bytes = 8 * kKiB;
+  o.workload.records = one_of<std::uint64_t>(rng, {12, 40, 100});
+  o.workload.value_bytes = 1000;
+  o.workload.reads = 200;
+  o.workload.outstanding = 8;
+  o.clients = 3;
+}
+
+// Reads go on where writes wait for ever: a zombie that takes them only is seen.
+void keep_reading(ClusterOptions& o, Rng& rng) {
+  o.clients = static_cast<std::uint16_t>(2 + rng.below(2));
+  o.workload.reads = 950;
+  o.workload.outstanding = 8;
+  o.membership.client_lease_ns = 50 * kMillisecond;
+  o.duration_ns = 40 * kMillisecond;
+}
+
+ClusterOptions draw_cluster(Rng& rng, std::uint64_t seed, std::optional<Policy> policy, Theme theme) {
   ClusterOptions o;
   o.seed = seed;
   o.checked = true;
@@ -45,12 +70,14 @@ ClusterOptions draw_cluster(Rng& rng, std::uint64_t seed, std::optional<Policy> 
   o.workload.records = one_of<std::uint64_t>(rng, {4, 12, 40, 200});
   o.workload.key_bytes = 20;
   o.workload.value_bytes = one_of<std::uint32_t>(rng, {16, 100, 300, 1000});
+  o.workload.reads = one_of<std::uint32_t>(rng, {100, 300, 600, 950});
+  o.workload.outstanding = one_of<std::uint32_t>(rng, {1, 2, 4, 8});
+  if (theme == Theme::kFullLog) keep_cleaning(o, rng);
   // One server may come to hold all, and twice, while it recovers.
   const std::size_t all = o.workload.records * (o.workload.key_bytes + o.workload.value_bytes + 128);
-  o.log.memory_bytes = std::max(segments, 3 * all / o.log.segment_bytes + 16) * o.log.segment_bytes;
+  o.log.memory_bytes =
+      std::max(theme == Theme::kFullLog ? 20 : segments, 3 * all / o.log.segment_bytes + 16) * o.log.segment_bytes;
   o.log.disk_expansion = static_cast<std::uint32_t>(100 + seed % 3 * 50);
-  o.workload.reads = one_of<std::uint32_t>(rng, {100, 300, 600});
-  o.workload.outstanding = one_of<std::uint32_t>(rng, {1, 2, 4, 8});
   o.warmup_ns = 0;
   o.duration_ns = between(rng, 10 * kMillisecond, 40 * kMillisecond);
   o.rpc_timeout_ns = one_of<TimeNs>(rng, {2 * kMillisecond, 8 * kMillisecond});
@@ -63,6 +90,7 @@ ClusterOptions draw_cluster(Rng& rng, std::uint64_t seed, std::optional<Policy> 
   m.recovery_patience_ns = 300 * kMillisecond;
   m.partition_bytes = one_of<std::size_t>(rng, {16 * kKiB, 128 * kKiB, 4 * kMiB});
   m.recovery_requests = one_of<std::uint32_t>(rng, {1, 4, 8});
+  if (theme == Theme::kZombie) keep_reading(o, rng);
   return o;
 }
 
@@ -194,13 +222,30 @@ void add_with_company(FaultPlan& plan, Rng& rng, const ClusterOptions& o, Fault 
   if (!is_alone && fault.kind == FaultKind::kCrash && rng.chance(1, 3)) {
     Fault second = draw_fault(rng, o, FaultKind::kCrash, last);
     second.keeps_memory = second.keeps_storage = true;
+    if (rng.chance(1, 4)) second.node = NodeId{0};  // who records what is to be done about it
     second.at_ns = fault.at_ns + between(rng, 0, 5 * kMillisecond);
     second.lasts_ns = between(rng, 0, 8 * kMillisecond);
     plan.faults.push_back(second);
   }
 }
 
-FaultPlan draw_faults(Rng& rng, const ClusterOptions& o, TimeNs last, std::optional<FaultKind> only) {
+// Cut off from all but the clients, of which one hears of nothing either.
+void add_zombie(FaultPlan& plan, Rng& rng, const ClusterOptions& o) {
+  Fault fault;
+  fault.kind = FaultKind::kPartition;
+  fault.at_ns = between(rng, 3 * kMillisecond, 10 * kMillisecond);
+  fault.lasts_ns = between(rng, 10 * kMillisecond, 30 * kMillisecond);
+  fault.node = draw_node(rng, o, true);
+  for (std::uint16_t i = 0; i <= o.servers; ++i) {
+    fault.peer = NodeId{i};
+    if (fault.peer != fault.node) plan.faults.push_back(fault);
+  }
+  fault.node = NodeId{static_cast<std::uint16_t>(1 + o.servers + rng.below(o.clients))};
+  fault.peer = NodeId{0};
+  plan.faults.push_back(fault);
+}
+
+FaultPlan draw_faults(Rng& rng, const ClusterOptions& o, TimeNs last, std::optional<FaultKind> only, Theme theme) {
   constexpr FaultKind kKinds[] = {FaultKind::kCrash,     FaultKind::kCrash,        FaultKind::kCrash,
                                   FaultKind::kPause,     FaultKind::kSlow,         FaultKind::kPartition,
                                   FaultKind::kPartition, FaultKind::kPartitionOut, FaultKind::kChannelLoss,
@@ -211,8 +256,20 @@ FaultPlan draw_faults(Rng& rng, const ClusterOptions& o, TimeNs last, std::optio
   FaultPlan plan;
   std::uint32_t may_destroy = o.replication.factor - 1u;
   bool one_is_away = false;
+  if (theme == Theme::kZombie) add_zombie(plan, rng, o);
+  if (theme == Theme::kFullLog && rng.chance(1, 2)) {  // with the replicas of what others have in no memory any more
+    --may_destroy;
+    plan.faults.push_back(draw_fault(rng, o, FaultKind::kCrash, last));
+    Fault& loss = plan.faults.back();
+    loss.node = draw_node(rng, o, true);
+    loss.at_ns = between(rng, last / 2, last);
+    loss.lasts_ns = between(rng, 0, 8 * kMillisecond);
+    loss.keeps_memory = loss.keeps_storage = false;
+  }
   NodeId rotting = kNoNode;  // what rots more than once does so on one server
-  const std::uint64_t count = !only ? rng.below(9) : rots(*only) ? 64 + rng.below(257) : 4 + rng.below(9);
+  const std::uint64_t count = !only         ? plan.faults.size() + rng.below(theme == Theme::kZombie ? 4 : 9)
+                              : rots(*only) ? 64 + rng.below(257)
+                                            : 4 + rng.below(9);
   while (plan.faults.size() < count) {
     const std::size_t k = rng.below(std::size(kKinds));
     if (!only && (allowed >> k & 1) == 0) continue;
@@ -339,7 +396,10 @@ Scenario draw_scenario(std::uint64_t seed, const Fixed& fixed) {
   Rng rng(seed, "scenario");
   Scenario s;
   s.seed = seed;
-  s.cluster = draw_cluster(rng, seed, fixed.policy);
+  constexpr Theme kThemes[] = {Theme::kAny,     Theme::kAny,     Theme::kAny,   Theme::kAny,
+                               Theme::kFullLog, Theme::kFullLog, Theme::kZombie};
+  const Theme theme = fixed.kind ? Theme::kAny : kThemes[rng.below(std::size(kThemes))];
+  s.cluster = draw_cluster(rng, seed, fixed.policy, theme);
   s.sim.keep_stored_bytes = true;
   s.sim.threading = rng.chance(1, 2) ? Threading::kRunToCompletion : Threading::kDispatchWorkers;
   s.sim.workers = static_cast<std::uint32_t>(1 + rng.below(4));
@@ -352,7 +412,7 @@ Scenario draw_scenario(std::uint64_t seed, const Fixed& fixed) {
   s.heal_ns = s.cluster.duration_ns + 5 * kMillisecond;
   s.bound_ns = kSecond;
   s.sim.limit_ns = s.heal_ns + s.bound_ns;
-  s.faults = draw_faults(rng, s.cluster, s.cluster.duration_ns, fixed.kind);
+  s.faults = draw_faults(rng, s.cluster, s.cluster.duration_ns, fixed.kind, theme);
   return s;
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/rpc/wire.h"
 #include "sim/puppet.h"
 
 namespace slipstream::sim {
@@ -365,6 +366,28 @@ TEST_P(WorldLives, ARetiredNodeIsStartedAnew) {
       EXPECT_EQ(w.puppet(1).memory()[99], w.puppet(0).source()[99]);
     }
   }
+}
+
+TEST(WorldOfWorkers, HearsOfMembershipHoweverBusyItIs) {
+  // Given a server whose workers all spin, for requests that are not answered. Expect another request to wait for ever,
+  // and a ping and a view to be heard.
+  SimOptions options = model(Threading::kDispatchWorkers);
+  options.waiting = Waiting::kSpin;
+  options.workers = 1;
+  PuppetWorld w({{1}, {}}, options);
+  const auto message = [](Opcode opcode) {
+    RpcHeader header;
+    header.opcode = opcode;
+    return std::string(reinterpret_cast<const char*>(&header), sizeof(header));
+  };
+  const std::string request = message(Opcode::kBackupWrite);
+  for (int i = 0; i < 5; ++i) w.say(kSoon + i * kMicrosecond, 0, 1, request);
+  w.say(2 * kSoon, 0, 1, message(Opcode::kPing));
+  w.say(2 * kSoon, 0, 1, message(Opcode::kView));
+  w.run_until(kMillisecond);
+  EXPECT_LT(w.notes[1].texts(request), 5u);
+  EXPECT_EQ(w.notes[1].texts(message(Opcode::kPing)), 1u);
+  EXPECT_EQ(w.notes[1].texts(message(Opcode::kView)), 1u);
 }
 
 TEST_P(WorldLives, CountersGoOnOverLives) {

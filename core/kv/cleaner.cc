@@ -59,10 +59,10 @@ bool Cleaner::choose(bool starved, Outbox& out) {
   const bool is_low = log_.free_slots() <= log_.reserve() + headroom_ || out.rare(Rare::kNeedlessCompaction);
   const bool is_wide = log_.named() >= most_named_;
   if (!is_low) is_stuck_ = false;
-  if (!is_low && !is_wide && !is_needless_ && !replicas_.has_wounded()) return false;
+  if (!is_low && !is_wide && !is_needless_ && !has_wounded()) return false;
   if (!starved && idle_turns_ > 0 && idle_turns_-- > 0) return false;
   look();
-  const bool is_pressed = is_wide || is_needless_ || replicas_.has_wounded() || has_many_tombstones() ||
+  const bool is_pressed = is_wide || is_needless_ || has_wounded() || has_many_tombstones() ||
                           log_.detached().size() >= compaction_detaches_;
   if (is_pressed && phase_ == Phase::kIdle && choose_cleaning(starved)) return true;
   if (is_low && choose_compaction()) return true;
@@ -71,6 +71,8 @@ bool Cleaner::choose(bool starved, Outbox& out) {
   is_stuck_ = starved && phase_ == Phase::kIdle && is_all_settled();
   return false;
 }
+
+bool Cleaner::has_wounded() const { return replicas_.has_wounded() && !mutated(Mutant::kWoundedStay); }
 
 bool Cleaner::has_many_tombstones() const {
   return tombstones_ * kTombstoneShare > log_.slots() * log_.segment_bytes();
@@ -84,7 +86,7 @@ bool Cleaner::is_candidate(std::uint32_t slot) const {
 
 // False: segments are still on their way to be candidates.
 bool Cleaner::is_all_settled() const {
-  if (replicas_.has_wounded()) return false;
+  if (has_wounded()) return false;
   for (std::uint32_t i = 0; i < log_.slots(); ++i) {
     const Segment& segment = log_.slot(i);
     if (segment.use == SegmentUse::kFree || segment.use == SegmentUse::kCompacted || i == log_.head_slot()) continue;
@@ -219,7 +221,7 @@ Cleaner::Offer Cleaner::offer_of(std::uint32_t slot, const std::vector<std::uint
 
 // By cost-benefit; for the tombstones' sake, the oldest; and first of all those that have lost a replica.
 bool Cleaner::choose_cleaning(bool starved) {
-  const auto wounded = mutated(Mutant::kWoundedStay) ? std::vector<std::uint64_t>() : replicas_.wounded();
+  const auto wounded = has_wounded() ? replicas_.wounded() : std::vector<std::uint64_t>();
   std::vector<Offer> offers;
   for (std::uint32_t i = 0; i < log_.slots(); ++i) {
     if (!is_candidate(i) && log_.slot(i).use != SegmentUse::kCompacted) continue;
@@ -396,7 +398,7 @@ void Cleaner::settle(bool starved, Outbox& out) {
     phase_ = Phase::kWaiting;
   }
   if (phase_ == Phase::kWaiting) {
-    is_urgent_ = is_urgent_ || starved || replicas_.has_wounded();
+    is_urgent_ = is_urgent_ || starved || has_wounded();
     if (is_urgent_ && index(log_.head().identity.segment) == digest_head_ && log_.has_slot_for_head(true))
       log_.roll(out, true);
     if (index(log_.head().identity.segment) == digest_head_) return;

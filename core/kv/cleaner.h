@@ -92,6 +92,7 @@ class Cleaner {
   const Candidate* candidate(std::uint64_t segment) const;
   void add_victims();
   bool is_victim(std::uint64_t segment) const;
+  bool has_wounded() const;
   bool has_many_tombstones() const;
   bool is_candidate(std::uint32_t slot) const;
   std::uint64_t live_of(const Usage& usage) const;

@@ -43,6 +43,9 @@ constexpr bool is_backup_opcode(Opcode opcode) {
   return opcode >= Opcode::kBackupOpen && opcode <= Opcode::kRecoveryData && opcode != Opcode::kBackupLost;
 }
 
+// Who lives, and what is whose: a node must hear and answer it however much else it has to do.
+constexpr bool is_of_membership(Opcode opcode) { return opcode == Opcode::kView || opcode == Opcode::kPing; }
+
 enum class Status : std::uint8_t {
   kOk = 0,
   kNotFound,         // no such object
