@@ -55,9 +55,10 @@ void add_spec_options(CLI::App& command, RunRequest& request, std::vector<std::s
 
 void add_swarm_options(CLI::App& command, SwarmRequest& request) {
   command.add_option("--seeds", request.seeds, "how many scenarios (default: 1000; of each mutant: at most 2000)")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000'000}).description(""))
       ->type_name("N");
   command.add_option("--minutes", request.minutes, "go on for so long")
-      ->check(CLI::PositiveNumber.description(""))
+      ->check(CLI::Range(0.01, 100'000.0).description(""))
       ->type_name("M");
   command.add_option("--first", request.first, "the first seed (default: drawn, and told)")->type_name("S");
   command.add_option("--jobs", request.jobs, "processes (default: one per core)")

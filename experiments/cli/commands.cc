@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -216,6 +217,9 @@ void trace(Point& point, const std::string& file, const ResultsFolder& folder) {
                                             folder.path().string()));
   }
   point.experiment.trace_out = fs::absolute(file).string();
+  if (!std::ofstream(point.experiment.trace_out)) {
+    throw UserError(kExitUsage, fmt::format("--trace-out {}: {}", file, std::strerror(errno)));
+  }
 }
 
 }  // namespace

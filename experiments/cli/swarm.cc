@@ -1,8 +1,10 @@
 #include "experiments/cli/swarm.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -91,7 +93,7 @@ void write_history(const sim::Verdict& verdict, const std::string& path) {
   std::ofstream file(path, std::ios::binary);
   file << lines;
   file.flush();
-  if (!file) throw UserError(kExitRunFailed, fmt::format("cannot write {}", path));
+  if (!file) throw UserError(kExitRunFailed, fmt::format("--history {}: {}", path, std::strerror(errno)));
 }
 
 int replay(const SwarmRequest& request) {
