@@ -97,7 +97,7 @@ TraceRecord NodeTrace::record(TraceKind kind, TimeNs time, NodeId peer) const {
   return record;
 }
 
-void NodeTrace::saw(const Turn& turn) {
+void NodeTrace::saw(const TurnView& turn) {
   for (const Event& event : turn.events) see(event, turn);
   TraceRecord whole = record(TraceKind::kTurn, turn.polled_ns, kNoNode);
   whole.lasts_ns = turn.posted_ns - turn.polled_ns;
@@ -106,7 +106,7 @@ void NodeTrace::saw(const Turn& turn) {
   for (const Op& op : turn.ops) see(op, turn);
 }
 
-void NodeTrace::see(const Event& event, const Turn& turn) {
+void NodeTrace::see(const Event& event, const TurnView& turn) {
   if (event.kind >= EventKind::kStored) {
     TraceRecord stored = record(TraceKind::kStorage, turn.polled_ns, kNoNode);
     stored.event = event.kind;
@@ -130,7 +130,7 @@ void NodeTrace::see(const Event& event, const Turn& turn) {
   }
 }
 
-void NodeTrace::see(const Op& op, const Turn& turn) {
+void NodeTrace::see(const Op& op, const TurnView& turn) {
   if (op.kind == OpKind::kConnect) peers_[op.channel] = op.peer;
   if (op.kind != OpKind::kSend && op.kind != OpKind::kWrite) return;
   const auto found = peers_.find(op.channel);

@@ -46,11 +46,11 @@ class NodeTrace final : public TurnObserver {
   NodeTrace(const NodeTrace&) = delete;
   NodeTrace& operator=(const NodeTrace&) = delete;
 
-  void saw(const Turn& turn) override;
+  void saw(const TurnView& turn) override;
 
  private:
-  void see(const Event& event, const Turn& turn);
-  void see(const Op& op, const Turn& turn);
+  void see(const Event& event, const TurnView& turn);
+  void see(const Op& op, const TurnView& turn);
   void put(const TraceRecord& record);
   TraceRecord record(TraceKind kind, TimeNs time, NodeId peer) const;
   bool grow();

@@ -41,7 +41,7 @@ struct IdleOptions {
 IdleOptions idle_for(std::uint32_t pollers, std::uint32_t cores);
 
 // Is told of every turn when it is over. All views end with the call.
-struct Turn {
+struct TurnView {
   TimeNs polled_ns = 0;   // what it takes in is there
   TimeNs stepped_ns = 0;  // the node has decided
   TimeNs posted_ns = 0;   // and what it wishes was handed over
@@ -51,7 +51,7 @@ struct Turn {
 class TurnObserver {
  public:
   virtual ~TurnObserver() = default;
-  virtual void saw(const Turn& turn) = 0;
+  virtual void saw(const TurnView& turn) = 0;
 };
 
 struct Seat {
