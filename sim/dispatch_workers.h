@@ -4,14 +4,16 @@
 // - The dispatch core is a first-in first-out server. Taking a message costs message_in, an acknowledgement or a
 //   storage event completion; posting a message costs message_out, a one-sided op post_write. These prices are taken
 //   per event and op here, so the Outbox prices computation only: nothing is counted twice.
-// - A message that is not an answer is a request: served by the dispatch core, then handed to a free worker
+// - A message that is not an answer, nor of the membership (pings, views), is a request: served by the dispatch core,
+// then handed to a free worker
 //   (hand-off). The worker takes a turn of the node with that one event and is busy for the turn's computation. An
 //   answer posted by it reaches the dispatch core a hand-off after the computation before it; other ops go there
 //   without one (RAMCloud's workers post replication requests themselves, under the dispatch lock).
 // - A worker whose turn did not answer its request spins until an op with that answer's tag appears in a later turn,
 //   and is free when that op is. When it yields instead, it is free a context switch after its turn, and the answer is
 //   later by a context switch.
-// - Answers, acknowledgements, deadlines and storage events are turns of their own, one event each, when the dispatch
+// - Answers, pings, views, acknowledgements, deadlines and storage events are turns of their own, one event each, when
+// the dispatch
 //   core has taken them (an idle one takes the turn at the arrival, and its ops wait for the price of taking). Their
 //   computation delays their own ops but does not occupy the dispatch core: it is the waiting worker that does it.
 // - Ops of one channel keep the order of the turns that made them, also when a later turn's computation ends earlier.

@@ -30,8 +30,8 @@ TimeNs between(Rng& rng, TimeNs least, TimeNs most) {
 // What a scenario is about, besides what chance makes of it.
 enum class Theme : std::uint8_t {
   kAny,
-  kFullLog,  // the log is full all the time: most segments were made by a cleaner when a death comes
-  kZombie,   // a server that was declared dead goes on answering a client that has not heard of it
+  kCleaning,  // the log is cleaned all the time
+  kZombie,    // a server that was declared dead goes on answering a client that has not heard of it
 };
 
 void keep_cleaning(ClusterOptions& o, Rng& rng) {
@@ -72,11 +72,11 @@ ClusterOptions draw_cluster(Rng& rng, std::uint64_t seed, std::optional<Policy> 
   o.workload.value_bytes = one_of<std::uint32_t>(rng, {16, 100, 300, 1000});
   o.workload.reads = one_of<std::uint32_t>(rng, {100, 300, 600, 950});
   o.workload.outstanding = one_of<std::uint32_t>(rng, {1, 2, 4, 8});
-  if (theme == Theme::kFullLog) keep_cleaning(o, rng);
+  if (theme == Theme::kCleaning) keep_cleaning(o, rng);
   // One server may come to hold all, and twice, while it recovers.
   const std::size_t all = o.workload.records * (o.workload.key_bytes + o.workload.value_bytes + 128);
   o.log.memory_bytes =
-      std::max(theme == Theme::kFullLog ? 20 : segments, 3 * all / o.log.segment_bytes + 16) * o.log.segment_bytes;
+      std::max(theme == Theme::kCleaning ? 20 : segments, 3 * all / o.log.segment_bytes + 16) * o.log.segment_bytes;
   o.log.disk_expansion = static_cast<std::uint32_t>(100 + seed % 3 * 50);
   o.warmup_ns = 0;
   o.duration_ns = between(rng, 10 * kMillisecond, 40 * kMillisecond);
@@ -257,7 +257,7 @@ FaultPlan draw_faults(Rng& rng, const ClusterOptions& o, TimeNs last, std::optio
   std::uint32_t may_destroy = o.replication.factor - 1u;
   bool one_is_away = false;
   if (theme == Theme::kZombie) add_zombie(plan, rng, o);
-  if (theme == Theme::kFullLog && rng.chance(1, 2)) {  // with the replicas of what others have in no memory any more
+  if (theme == Theme::kCleaning && rng.chance(1, 2)) {  // with the replicas of what others have in no memory any more
     --may_destroy;
     plan.faults.push_back(draw_fault(rng, o, FaultKind::kCrash, last));
     Fault& loss = plan.faults.back();
@@ -396,8 +396,8 @@ Scenario draw_scenario(std::uint64_t seed, const Fixed& fixed) {
   Rng rng(seed, "scenario");
   Scenario s;
   s.seed = seed;
-  constexpr Theme kThemes[] = {Theme::kAny,     Theme::kAny,     Theme::kAny,   Theme::kAny,
-                               Theme::kFullLog, Theme::kFullLog, Theme::kZombie};
+  constexpr Theme kThemes[] = {Theme::kAny,      Theme::kAny,      Theme::kAny,   Theme::kAny,
+                               Theme::kCleaning, Theme::kCleaning, Theme::kZombie};
   const Theme theme = fixed.kind ? Theme::kAny : kThemes[rng.below(std::size(kThemes))];
   s.cluster = draw_cluster(rng, seed, fixed.policy, theme);
   s.sim.keep_stored_bytes = true;

@@ -344,6 +344,7 @@ void FaultyFabric::hold_write(Line& line, const Op& op, const Timed& timed) {
 void FaultyFabric::land(const LateWrite& write) {
   Line& line = lines_[write.channel];
   if (!line.alive) return;
+  if (is_cut(true, line.peer)) return revoke_underneath(write.channel, line);
   auto body = std::make_unique<Slice[]>(1);
   body[0] = write.bytes;
   Op op;
@@ -414,6 +415,7 @@ bool FaultyFabric::keep(Event& event) {
     if (is_cut(true, line.peer) || is_cut(false, line.peer)) {
       line.doomed = true;
       line.told = channel >= kFirstAccepted;  // or was never told that there is one
+      line.silent = {true, true};
       revoke_underneath(channel, line);
       return false;
     }

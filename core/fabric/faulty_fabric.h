@@ -10,11 +10,11 @@
 // - Faults of messages are made at the receiving end, after the acknowledgement. A late message may come behind younger
 //   ones, and a message may come twice: weaker than point 9 of the contract, as on a datagram transport. Both come with
 //   a later poll of the same fabric, never after the channel's end.
-// - A cut: what is posted towards the peer, or comes from it (messages, acknowledgements, answers of reads), vanishes.
-// A
-//   channel that lost something is silent that way for good, and dies `patience_ns` later, when a transport would give
-//   up; one that lost nothing survives. A dial fails after that time. A partition needs a cut at both of its ends: what
-//   the peer writes into memory here is for its own wrapper to keep away.
+// - A cut: what is posted towards the peer, or comes from it (messages, acknowledgements, answers of reads), vanishes,
+//   as does a late write. A channel that lost something is silent that way for good, and dies `patience_ns` later, when
+//   a transport would give up; one that lost nothing survives. A dial fails after that time; one that is under way when
+//   the cut begins, at once. A partition needs a cut at both of its ends: what the peer writes into memory here is for
+//   its own wrapper to keep away.
 // - A bit flip: of the durable regions, a byte that is not 0 is drawn, and a bit of it inverted, as soon as there is
 // one.
 //

@@ -35,7 +35,7 @@ enum class TraceKind : std::uint8_t {
   kPaused,
   kResumed,
   kChannelDown,  // told to node; peer
-  kFault,        // was carried out; fault
+  kFault,        // was carried out; in a real run: was due; fault
   kStorage,      // an operation of node's is done; event, bytes
 };
 std::string_view name(TraceKind kind);  // "sent", "delivered", ...

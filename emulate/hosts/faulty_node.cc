@@ -65,33 +65,23 @@ void add_cuts(const Fault& fault, NodeId node, const Life& life, std::vector<Fau
 
 class FaultyRealFabric final : public RealFabric, public OnRunClock {
  public:
-  FaultyRealFabric(std::unique_ptr<RealFabric> inner, const FaultyOptions& options, const std::vector<Slowness>& slow,
-                   NodeId node)
-      : inner_(std::move(inner)), faulty_(*inner_, options, node), slow_(slow) {}
+  FaultyRealFabric(std::unique_ptr<RealFabric> inner, const FaultyOptions& options, NodeId node)
+      : inner_(std::move(inner)), faulty_(*inner_, options, node) {}
 
   void start(const Clock& clock) override { clock_ = clock; }
 
   Region create_region(std::string_view name, std::size_t bytes, Access access) override {
     return faulty_.create_region(name, bytes, access);
   }
-  void post(std::span<const Op> ops) override {
-    faulty_.post(ops);
-    if (turn_began_ns_ != kNever) end_turn(clock_->now());
-  }
+  void post(std::span<const Op> ops) override { faulty_.post(ops); }
   WriteOrder write_order() const override { return faulty_.write_order(); }
   std::size_t poll(std::span<Event> events) override {
-    if (!clock_) return faulty_.poll(events);
-    const TimeNs now = clock_->now();
-    faulty_.advance(now);
-    if (turn_began_ns_ != kNever) end_turn(now);
-    if (now < busy_until_ns_) return 0;
-    const std::size_t n = faulty_.poll(events);
-    if (n > 0 && !slow_.empty()) turn_began_ns_ = clock_->now();
-    return n;
+    if (clock_) faulty_.advance(clock_->now());
+    return faulty_.poll(events);
   }
 
   int wake_descriptor() const override { return inner_->wake_descriptor(); }
-  bool arm() override { return is_awake() && !faulty_.holds_events() && inner_->arm(); }
+  bool arm() override { return !faulty_.holds_events() && inner_->arm(); }
   void disarm() override { inner_->disarm(); }
   TimeNs longest_sleep_ns() const override {
     return std::min(inner_->longest_sleep_ns(), until(faulty_.next_due(), clock_));
@@ -99,21 +89,8 @@ class FaultyRealFabric final : public RealFabric, public OnRunClock {
   std::uint64_t network_bytes() const override { return inner_->network_bytes(); }
 
  private:
-  void end_turn(TimeNs now) {
-    std::uint32_t factor = 1;
-    for (const Slowness& slow : slow_) {
-      if (slow.at_ns <= now && now < slow.until_ns) factor = std::max(factor, slow.factor);
-    }
-    busy_until_ns_ = now + (factor - 1) * (now - turn_began_ns_);
-    turn_began_ns_ = kNever;
-  }
-  bool is_awake() const { return busy_until_ns_ == 0 || clock_->now() >= busy_until_ns_; }
-
   std::unique_ptr<RealFabric> inner_;
   FaultyFabric faulty_;
-  std::vector<Slowness> slow_;
-  TimeNs turn_began_ns_ = kNever;  // of the one that is under way
-  TimeNs busy_until_ns_ = 0;
   std::optional<Clock> clock_;
 };
 
@@ -186,13 +163,12 @@ FaultyStorageOptions storage_faults(const FaultPlan& plan, std::uint64_t seed, N
   return options;
 }
 
-std::unique_ptr<RealFabric> with_faults(std::unique_ptr<RealFabric> fabric, const FaultyOptions& options,
-                                        const std::vector<Slowness>& slow, NodeId node,
+std::unique_ptr<RealFabric> with_faults(std::unique_ptr<RealFabric> fabric, const FaultyOptions& options, NodeId node,
                                         std::vector<OnRunClock*>& clocked) {
   const std::uint32_t by_chance =
       options.channel_loss_ppm + options.torn_write_ppm + options.message_loss_ppm + options.message_twice_ppm;
-  if (options.timed.empty() && by_chance == 0 && slow.empty()) return fabric;
-  auto faulty = std::make_unique<FaultyRealFabric>(std::move(fabric), options, slow, node);
+  if (options.timed.empty() && by_chance == 0) return fabric;
+  auto faulty = std::make_unique<FaultyRealFabric>(std::move(fabric), options, node);
   clocked.push_back(faulty.get());
   return faulty;
 }

@@ -9,6 +9,7 @@
 #include "core/storage/faulty_storage.h"
 #include "emulate/fabric/real_fabric.h"
 #include "emulate/loop/clock.h"
+#include "emulate/loop/loop.h"
 #include "emulate/storage/file_storage.h"
 
 namespace slipstream::emulate {
@@ -19,14 +20,8 @@ struct Life {
   TimeNs begins_ns = -1;
 };
 
-// A core that takes `factor` times as long over its turns, at times of the run's clock.
-struct Slowness {
-  TimeNs at_ns = 0;
-  TimeNs until_ns = kNever;
-  std::uint32_t factor = 1;
-};
-
-// What the plan has in store for the core, the fabric and the storage of this node.
+// What the plan has in store for the core, the fabric and the storage of this node. What lasts over the node's death,
+// slowness and partitions, is its next life's, too.
 std::vector<Slowness> slow_times(const FaultPlan& plan, NodeId node);
 FaultyOptions fabric_faults(const FaultPlan& plan, std::uint64_t seed, NodeId node, const Life& life);
 FaultyStorageOptions storage_faults(const FaultPlan& plan, std::uint64_t seed, NodeId node, const Life& life);
@@ -39,9 +34,7 @@ class OnRunClock {
 };
 
 // Nothing around it when there is nothing in store. `clocked`: gets who must be started; lives as long as the result.
-// Slow: after a turn the fabric brings nothing until the time that the turn would have taken is over.
-std::unique_ptr<RealFabric> with_faults(std::unique_ptr<RealFabric> fabric, const FaultyOptions& options,
-                                        const std::vector<Slowness>& slow, NodeId node,
+std::unique_ptr<RealFabric> with_faults(std::unique_ptr<RealFabric> fabric, const FaultyOptions& options, NodeId node,
                                         std::vector<OnRunClock*>& clocked);
 std::unique_ptr<RealStorage> with_faults(std::unique_ptr<RealStorage> storage, const FaultyStorageOptions& options,
                                          NodeId node, std::vector<OnRunClock*>& clocked);

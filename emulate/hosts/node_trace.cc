@@ -28,7 +28,7 @@ struct TraceFileHead {
 
 constexpr std::size_t bytes_for(std::uint64_t records) { return sizeof(TraceFileHead) + records * sizeof(TraceRecord); }
 
-// The same at both ends, and another for another message of these two.
+// The same at both ends. Repeats, and later lives, have it again: tell_trace() counts them.
 std::uint64_t id_of(NodeId from, NodeId to, ConstBytes message) {
   RpcMessage parsed;
   if (!parse(message, parsed)) return 0;
@@ -70,8 +70,12 @@ NodeTrace::~NodeTrace() {
 // Blocks are taken before they are written: a full file system then says no, and does not kill.
 bool NodeTrace::grow() {
   const std::uint64_t room = std::min(room_ + kGrowth, most_);
-  errno = posix_fallocate(descriptor_, 0, static_cast<off_t>(bytes_for(room)));
-  if (room == room_ || errno != 0) return false;
+  if (room == room_) return false;
+  const std::size_t from = room_ == 0 ? 0 : bytes_for(room_);
+  do {
+    errno = posix_fallocate(descriptor_, static_cast<off_t>(from), static_cast<off_t>(bytes_for(room) - from));
+  } while (errno == EINTR);
+  if (errno != 0) return false;
   room_ = room;
   return true;
 }
@@ -160,6 +164,8 @@ std::vector<TraceRecord> read_trace(const std::string& file, bool& full) {
 void tell_trace(std::vector<TraceRecord> records, const std::vector<Fault>& faults, Observer& observer) {
   std::stable_sort(records.begin(), records.end(),
                    [](const TraceRecord& a, const TraceRecord& b) { return a.time_ns < b.time_ns; });
+  // The n-th that arrives with a number is the n-th that left with it.
+  std::array<std::map<std::uint64_t, std::uint64_t>, 2> times;
   for (const TraceRecord& record : records) {
     TraceEvent event;
     event.kind = record.kind;
@@ -169,6 +175,8 @@ void tell_trace(std::vector<TraceRecord> records, const std::vector<Fault>& faul
     event.peer = NodeId{record.peer};
     event.events = record.events;
     event.id = record.id;
+    if (record.kind == TraceKind::kMessageSent) event.id = mix64(record.id + ++times[0][record.id]);
+    if (record.kind == TraceKind::kMessageDelivered) event.id = mix64(record.id + ++times[1][record.id]);
     event.bytes = record.bytes;
     event.offset = record.offset;
     event.message = ConstBytes(record.header).first(record.header_bytes);

@@ -17,7 +17,7 @@
 
 namespace slipstream::emulate {
 
-inline constexpr std::uint64_t kMostTraceRecords = 1u << 20;  // of a node: some 80 MiB
+inline constexpr std::uint64_t kMostTraceRecords = 200'000;  // of a node: 14 MB
 
 // A TraceEvent without its views.
 struct TraceRecord {

@@ -53,9 +53,10 @@ class Graves {
   Graves& operator=(const Graves&) = delete;
 
   TimeNs dies_ns(NodeId node) const { return dies_ns_[index(node)]; }
-  void take(Assembly made) {
+  void take(NodeId node, Assembly made) {
     const std::lock_guard lock(mutex_);
     dead_.push_back(std::move(made));
+    marks_.push_back(trace_mark(TraceKind::kDied, node, dies_ns(node)));
     ++count_;
     changed_.notify_one();
   }
@@ -69,14 +70,7 @@ class Graves {
     if (digger_.joinable()) digger_.join();
   }
   std::uint64_t count() const { return count_; }
-  std::vector<TraceRecord> marks(TimeNs end_ns) const {
-    std::vector<TraceRecord> marks;
-    for (std::size_t i = 0; i < dies_ns_.size(); ++i) {
-      const NodeId node{static_cast<std::uint16_t>(i)};
-      if (dies_ns_[i] <= end_ns) marks.push_back(trace_mark(TraceKind::kDied, node, dies_ns_[i]));
-    }
-    return marks;
-  }
+  const std::vector<TraceRecord>& marks() const { return marks_; }
 
  private:
   void dig() {
@@ -99,6 +93,7 @@ class Graves {
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   std::deque<Assembly> dead_;
+  std::vector<TraceRecord> marks_;
   bool is_over_ = false;
   std::uint64_t count_ = 0;
   std::thread digger_;
@@ -156,18 +151,18 @@ RunResult run_packed(const RunPlan& plan, const EmulateOptions& options) {
   for (std::uint16_t i = 0; i < plan.nodes; ++i) {
     Seat seat = nodes[i].seat(plan, NodeId{i});
     seat.dies_ns = graves.dies_ns(NodeId{i});
-    seat.on_death = [&graves, &made = nodes[i]] { graves.take(std::move(made)); };
+    seat.on_death = [&graves, &made = nodes[i], i] { graves.take(NodeId{i}, std::move(made)); };
     loops[i % count]->seat(seat);
   }
 
   std::vector<LoopEnd> ends(count);
   run_loops(loops, ends, options);
+  const TimeNs end_ns = clock.now();
   graves.close();
 
   RunResult result;
-  const TimeNs end_ns = clock.now();
-  result.wall_seconds = static_cast<double>(end_ns) / kSecond;
-  tell_observer(plan, options, directories, graves.marks(end_ns), end_ns);
+  result.wall_seconds = static_cast<double>(clock.now()) / kSecond;
+  tell_observer(plan, options, directories, graves.marks(), end_ns);
   result.interrupted_by = interrupt.signal();
   result.trouble = trouble_of(plan, options, ends, nodes, result.interrupted_by);
   result.run_directory = directories.kept();

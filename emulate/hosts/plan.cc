@@ -66,6 +66,7 @@ Seat Assembly::seat(const RunPlan& plan, NodeId id) const {
   seat.storage = storage.get();
   seat.storage_wake = storage.get();
   seat.observer = trace.get();
+  seat.slow = slow;
   seat.ends_run = id == plan.ends_run;
   return seat;
 }
@@ -107,10 +108,6 @@ std::unique_ptr<RealFabric> make_fabric(const EmulateOptions& options, const Run
   return make_verbs_fabric(verbs);
 }
 
-}  // namespace
-
-namespace {
-
 std::string trace_of(const RunDirectories& directories, NodeId node) {
   return fmt::format("{}/trace-{}", directories.run(), index(node));
 }
@@ -124,9 +121,9 @@ std::string storage_of(const RunDirectories& directories, NodeId node) {
 Assembly assemble(const RunPlan& plan, const EmulateOptions& options, const RunDirectories& directories, NodeId id,
                   Listeners& listeners, const Life& life) {
   Assembly made;
-  made.fabric =
-      with_faults(make_fabric(options, directories, id, listeners), fabric_faults(options.faults, plan.seed, id, life),
-                  slow_times(options.faults, id), id, made.clocked_);
+  made.fabric = with_faults(make_fabric(options, directories, id, listeners),
+                            fabric_faults(options.faults, plan.seed, id, life), id, made.clocked_);
+  made.slow = slow_times(options.faults, id);
   FileStorageOptions files;
   files.directory = storage_of(directories, id);
   files.synchronize = options.synchronize_storage;

@@ -76,6 +76,7 @@ struct Assembly {
   std::unique_ptr<RealFabric> fabric;
   std::unique_ptr<RealStorage> storage;
   std::unique_ptr<NodeTrace> trace;  // when there is an observer
+  std::vector<Slowness> slow;
   std::unique_ptr<Node> node;
 
   Seat seat(const RunPlan& plan, NodeId id) const;

@@ -81,10 +81,11 @@ RunResult run_processes(const RunPlan& plan, const EmulateOptions& options) {
   Driver driver(plan, options, directories, children);
   if (start_clock(driver, children, plan, shared, options.time_limit_ns, clock)) driver.run(clock, shared.stop);
   RunResult result;
-  result.wall_seconds = static_cast<double>(clock.now()) / kSecond;
+  const TimeNs end_ns = clock.now();
+  result.wall_seconds = static_cast<double>(end_ns) / kSecond;
   driver.end_all(clock, shared.stop);
   result.interrupted_by = interrupt.signal();
-  tell_observer(plan, options, directories, driver.marks(), clock.now());
+  tell_observer(plan, options, directories, driver.marks(), end_ns);
   const std::vector<NodeEnd> ends = driver.ends();
   result.trouble = trouble_of(plan, options, ends, result.interrupted_by);
   const auto in_trouble = [](const NodeEnd& end) { return end.how == NodeEnd::How::kTrouble; };

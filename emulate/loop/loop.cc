@@ -58,6 +58,7 @@ struct Loop::Place {
   Outbox outbox;
   CheckContext context;
   TimeNs deadline = kNever;
+  TimeNs busy_until_ns = 0;  // by slowness
   bool is_dead = false;
   std::optional<Snapshot> window_start;
   std::optional<Snapshot> window_end;
@@ -120,6 +121,7 @@ void Loop::settle(Place& place, Ticks now) {
 bool Loop::turn(Place& place) {
   const Seat& seat = place.seat;
   const Ticks start = ticks();
+  if (place.busy_until_ns != 0 && clock_.at(start) < place.busy_until_ns) return false;
   const std::span<Event> room(events_);
   std::size_t count = seat.fabric->poll(room.first(room.size() - kStorageEvents));
   if (seat.storage != nullptr) count += seat.storage->poll(room.subspan(count));
@@ -143,9 +145,18 @@ bool Loop::turn(Place& place) {
   if (seat.observer != nullptr) {
     seat.observer->saw({now_ns_, clock_.at(stepped), clock_.at(posted), room.first(count), place.outbox.ops()});
   }
+  if (!seat.slow.empty()) slow_down(place, clock_.at(posted));
   settle(place, posted);
   CheckContext::current = nullptr;
   return true;
+}
+
+void Loop::slow_down(Place& place, TimeNs now) {
+  std::uint32_t factor = 1;
+  for (const Slowness& slow : place.seat.slow) {
+    if (slow.at_ns <= now && now < slow.until_ns) factor = std::max(factor, slow.factor);
+  }
+  place.busy_until_ns = factor == 1 ? 0 : now + (factor - 1) * (now - now_ns_);
 }
 
 bool Loop::is_over(Place& place) {
@@ -187,7 +198,22 @@ void Loop::wait(Ticks idle_since) {
     return;
   }
   TimeNs deadline = next_death_ns_;
-  for (const auto& place : places_) deadline = std::min(deadline, place->deadline);
+  TimeNs busy_until = 0;
+  for (const auto& place : places_) {
+    deadline = std::min(deadline, std::max(place->deadline, place->busy_until_ns));
+    busy_until = std::max(busy_until, place->busy_until_ns);
+  }
+  // What has arrived for a node that is kept busy must not wake it.
+  if (busy_until > now) {
+    const TimeNs rest = std::min(busy_until - now, idle_.longest_sleep_ns);
+    if (places_.size() == 1 && rest >= kShortestSleep) {
+      const timespec pause{0, rest};
+      measured(sleeps_, [&] { nanosleep(&pause, nullptr); });
+    } else {
+      measured(yields_, [] { sched_yield(); });
+    }
+    return;
+  }
   const TimeNs left = deadline == kNever ? kNever : deadline - now;
   if (left < kShortestSleep || (!shared && idle_ns < spin_ns + idle_.yield_ns)) {
     const TimeNs back = clock_.at(measured(yields_, [] { sched_yield(); }));

@@ -54,6 +54,13 @@ class TurnObserver {
   virtual void saw(const TurnView& turn) = 0;
 };
 
+// A core that takes `factor` times as long over its node's turns.
+struct Slowness {
+  TimeNs at_ns = 0;
+  TimeNs until_ns = kNever;
+  std::uint32_t factor = 1;
+};
+
 struct Seat {
   NodeId id = kNoNode;
   Node* node = nullptr;
@@ -61,6 +68,7 @@ struct Seat {
   Storage* storage = nullptr;          // may be absent
   WakeSource* storage_wake = nullptr;  // with storage
   TurnObserver* observer = nullptr;    // may be absent
+  std::vector<Slowness> slow;          // what a turn posts leaves at once; the next turn comes that much later
   bool ends_run = false;               // the run ends when this node is done
   bool ends_retired = false;           // the loop ends, and it alone, when this node has retired
   TimeNs dies_ns = kNever;             // from then on it takes no turn, and the loop knows of it no more;
@@ -98,6 +106,7 @@ class Loop {
   bool turn(Place& place);
   bool is_over(Place& place);
   void take_the_dead(TimeNs now);
+  void slow_down(Place& place, TimeNs now);
   void settle(Place& place, Ticks now);
   Snapshot snapshot(const Place& place, Ticks now) const;
   void wait(Ticks idle_since);

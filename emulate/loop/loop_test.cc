@@ -285,6 +285,25 @@ TEST_F(LoopTest, StorageWakesASleepingLoop) {
   EXPECT_EQ(node.turns.size(), 1u);
 }
 
+TEST_F(LoopTest, ASlowCoreTakesItsNextTurnLater) {
+  // given two nodes that always have something to do, one of them on a core that is 1000 times as slow
+  FakeFabric other_fabric;
+  FakeNode slow;
+  node.next_deadline = slow.next_deadline = 0;
+  node.act = [this](const Turn&, Outbox&) { node.is_done = node.turns.size() == 5000; };
+  Loop loop(clock, {}, 1, stop);
+  loop.seat(seat());
+  Seat s = seat(false);
+  s.node = &slow;
+  s.fabric = &other_fabric;
+  s.slow = {{0, kNever, 1000}};
+  loop.seat(s);
+  EXPECT_EQ(loop.run(kFarAway).why, LoopEnd::Why::kDone);
+  // expect it to have turns, and far fewer
+  EXPECT_GE(slow.turns.size(), 1u);
+  EXPECT_LT(slow.turns.size(), 500u);
+}
+
 TEST_F(LoopTest, FailedCheckTellsTheNodesState) {
   fabric.source.arrive(batch(1, 1));
   node.act = [](const Turn&, Outbox&) { SLIP_CHECK(false, "on purpose"); };

@@ -193,10 +193,6 @@ void describe_fields(const Spec& spec) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 // Has the first run of the point traced.
 void trace(Point& point, const std::string& file, const ResultsFolder& folder) {
   using emulate::HostKind;

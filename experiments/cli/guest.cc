@@ -206,10 +206,17 @@ RunSummary run_in_guest(const GuestPlan& plan, const Spec& spec, const std::vect
   const int status = wait_for(start(guest_command(plan, spec, points, fs::canonical(folder.path()), show_progress)));
   folder.reload(say);
   if (const std::string& trace = points.front().experiment.trace_out; !trace.empty()) {
+    const fs::path made = trace_in(folder.path());
     std::error_code failed;
-    fs::copy_file(trace_in(folder.path()), trace, fs::copy_options::overwrite_existing, failed);
-    if (failed) summary.failures.push_back(fmt::format("--trace-out {}: {}", trace, failed.message()));
-    fs::remove(trace_in(folder.path()), failed);
+    if (!fs::equivalent(made, trace, failed)) {
+      fs::copy_file(made, trace, fs::copy_options::overwrite_existing, failed);
+      if (failed) {
+        say(fmt::format("slipstream: the trace is in {}; it cannot be copied to {} ({})", made.string(), trace,
+                        failed.message()));
+      } else {
+        fs::remove(made, failed);
+      }
+    }
   }
   const std::size_t now = finished_runs(points, spec.base.repeats, folder);
   summary.finished = now - summary.skipped;

@@ -68,6 +68,15 @@ Timelines timelines_of(const ClusterOptions& cluster, const std::vector<NodeRepo
   return timelines;
 }
 
+// A run is not lost because its trace is.
+void finish_trace(TraceFile& trace, double wall_seconds) {
+  try {
+    trace.finish(static_cast<TimeNs>(wall_seconds * static_cast<double>(kSecond)));
+  } catch (const UserError& problem) {
+    fmt::print(stderr, "slipstream: {}\n", problem.what());
+  }
+}
+
 RunOutcome run_emulate(const Experiment& experiment) {
   emulate::EmulateOptions options = experiment.emulate;
   options.job = job_text(experiment);
@@ -81,7 +90,7 @@ RunOutcome run_emulate(const Experiment& experiment) {
   if (!experiment.trace_out.empty()) trace.emplace(experiment.trace_out, experiment.cluster);
   options.observer = trace ? &trace->observer() : nullptr;
   emulate::RunResult result = emulate::run_emulated(experiment.cluster, options);
-  if (trace) trace->finish(static_cast<TimeNs>(result.wall_seconds * static_cast<double>(kSecond)));
+  if (trace) finish_trace(*trace, result.wall_seconds);
   if (!result.run_directory.empty() && result.trouble.empty()) {
     fmt::print(stderr, "slipstream: replica memory and stored replicas are left in {0}; see `slipstream inspect {0}`\n",
                result.run_directory);
