@@ -257,6 +257,14 @@ FaultPlan draw_faults(Rng& rng, const ClusterOptions& o, TimeNs last, std::optio
   std::uint32_t may_destroy = o.replication.factor - 1u;
   bool one_is_away = false;
   if (theme == Theme::kZombie) add_zombie(plan, rng, o);
+  if (theme == Theme::kCleaning) {  // what its cleaner did comes to light
+    Fault crash;
+    crash.at_ns = between(rng, last / 2, last);
+    crash.node = draw_node(rng, o, true);
+    crash.lasts_ns = between(rng, 0, 8 * kMillisecond);
+    crash.salt = rng.next();
+    plan.faults.push_back(crash);
+  }
   if (theme == Theme::kCleaning && rng.chance(1, 2)) {  // with the replicas of what others have in no memory any more
     --may_destroy;
     plan.faults.push_back(draw_fault(rng, o, FaultKind::kCrash, last));
