@@ -42,10 +42,10 @@ void Host::set_costs(const CostTable& costs) {
 }
 
 void Host::end_life(bool keeps_memory, bool keeps_storage, Rng& draws) {
+  storage_.crash(draws);  // what is under way lies in the node's memory
   node_.reset();
   renew_outbox(costs_);
   alarm_ = kPsNever;
-  storage_.crash(draws);
   if (!keeps_storage) medium_.frames.clear();
   fabric_.end_life(keeps_memory);
 }
