@@ -135,7 +135,13 @@ class LastingReferee final : public ToyNode {
   }
   std::string describe() const override {
     std::string text = "referee";
-    for (const Side& s : sides_) text += fmt::format(", {} of {}, met {}", s.answered, s.round, s.meetings);
+    for (const Side& s : sides_) {
+      text += fmt::format(", {} of {}, met {}, {}{}", s.answered, s.round, s.meetings,
+                          s.state == Side::State::kGone      ? "gone"
+                          : s.state == Side::State::kPlaying ? "here"
+                                                             : "dialled",
+                          s.finished ? ", finished" : "");
+    }
     return text;
   }
 

@@ -108,6 +108,7 @@ TEST_P(Lives, APackedNodeMayCrashForGood) {
   add(crash(1, 60 * kMillisecond, kNever));
   add(crash(3, 80 * kMillisecond, kNever));
   lasting.players_stay_away = true;
+  lasting.meetings = 0;  // it may die before it was met
   lasting.until_ns = 150 * kMillisecond;
   options.hosts = HostKind::kPacked;
   for (const std::uint32_t loops : {1u, 2u}) {

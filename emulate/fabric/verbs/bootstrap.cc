@@ -158,6 +158,11 @@ void Bootstrap::close(Link& link) {
   count_unsettled();
 }
 
+void Bootstrap::hang_up() {
+  listener_.reset();
+  for (const auto& link : links_) link->socket.reset();
+}
+
 bool Bootstrap::is_welcome(const Greeting& greeting, const Link& link) const {
   return greeting.magic == kMagic && is_same(greeting.secret, secret_) && greeting.to == index(node_) &&
          (link.connects || greeting.from != index(node_));

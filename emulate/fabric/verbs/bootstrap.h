@@ -57,6 +57,9 @@ class Bootstrap {
   // No event of the link any more; its memory lives until the next poll.
   void close(Link& link);
 
+  // Of all links, and nobody can dial any more. The last call.
+  void hang_up();
+
   // Whatever has happened; does not wait.
   void poll(std::vector<LinkEvent>& events);
   // Readable when there is something; watches `descriptor`, too.

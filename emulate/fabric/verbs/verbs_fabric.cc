@@ -77,7 +77,8 @@ VerbsFabric::VerbsFabric(const VerbsOptions& options)
   bootstrap_.watch(device_.context->async_fd);
 }
 
-VerbsFabric::~VerbsFabric() = default;
+// Peers, and who dials, are told first: a kernel may take long over a queue pair.
+VerbsFabric::~VerbsFabric() { bootstrap_.hang_up(); }
 
 // Memory that already lies in a region of ours; asked once for each piece that is sent from there.
 std::uint32_t VerbsFabric::local_key(const void* fabric, const std::byte* data, std::size_t bytes) {
@@ -252,9 +253,10 @@ void VerbsFabric::revoke(Channel number) {
 }
 
 void VerbsFabric::end(VerbsChannel& channel) {
-  channel.kill();
+  // Its peer is told first: a kernel may take long over a queue pair.
   if (channel.link != nullptr) bootstrap_.close(*channel.link);
   channel.link = nullptr;
+  channel.kill();
   (channel.number < kFirstAccepted ? near_ : far_)[channel.number % kFirstAccepted] = nullptr;
   retired_.push_back(static_cast<std::uint16_t>(channel.id >> 16));
 }
