@@ -13,6 +13,7 @@
 
 #include "core/base/rng.h"
 #include "core/log/certificate_walk.h"
+#include "core/rpc/completion_table.h"
 
 namespace slipstream {
 namespace {
@@ -382,6 +383,22 @@ TEST(Cleaner, ACrashAtAnyTurnLosesNothing) {
     EXPECT_GT(bench.crashes(), 100u);
     bench.check_counters();
   }
+}
+
+TEST(CompletionTable, WhatAnAbandonedReplayBroughtIsNotAnswered) {
+  // given a record that was replayed for a recovery that is given up: its object is not here
+  CompletionTable table;
+  CompletionTable::Client& client = table.client(1);
+  ASSERT_TRUE(client.replay(5, 2, {Status::kOk, 86, 68}));
+  client.set_place(5, 77);
+  MutationResult result;
+  ASSERT_EQ(client.look_up(5, 2, result), CompletionTable::Verdict::kRepeat);
+  client.forget(5);
+  // expect a repeat to be executed, and the next recovery's record to count
+  EXPECT_EQ(client.look_up(5, 2, result), CompletionTable::Verdict::kNew);
+  EXPECT_TRUE(client.replay(5, 2, {Status::kOk, 9, 7}));
+  EXPECT_EQ(client.look_up(5, 2, result), CompletionTable::Verdict::kRepeat);
+  EXPECT_EQ(result.version, 9u);
 }
 
 }  // namespace

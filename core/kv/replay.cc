@@ -126,7 +126,10 @@ KvStore::Replayed KvStore::replay_completion(ConstBytes contents, SideLog& side,
   const MutationResult result{static_cast<Status>(record.status), record.version, record.counter};
   if (!client.replay(record.sequence, record.acked_below, result)) return Replayed::kDone;
   const std::byte* const at = append_entry(side, EntryType::kCompletion, contents, out);
-  if (at == nullptr) return Replayed::kLogFull;
+  if (at == nullptr) {
+    client.forget(record.sequence);
+    return Replayed::kLogFull;
+  }
   client.set_place(record.sequence, log_.ref(at));
   return Replayed::kDone;
 }
@@ -140,7 +143,7 @@ void KvStore::forget(std::span<const std::uint32_t> slots) {
       const auto record = load<CompletionRecord>(contents.data());
       CompletionTable::Client* const client = completions_.find(record.client);
       const EntryRef place = EntryRef{slot} << 24 | at;
-      if (client != nullptr && client->counts(record.sequence, place)) client->set_place(record.sequence, 0);
+      if (client != nullptr && client->counts(record.sequence, place)) client->forget(record.sequence);
     });
   }
 }

@@ -57,6 +57,8 @@ class CompletionTable {
     void set_place(std::uint64_t sequence, RecordPlace place) {
       slots_[sequence % kMutationWindow].place = place & kPlaceMask;
     }
+    // Undoes a replay() of which nothing stays in our log: as far as we know the mutation was never executed.
+    void forget(std::uint64_t sequence) { slots_[sequence % kMutationWindow] = {}; }
     // Calls visit(place) for each record that counts.
     template <typename Visit>
     void for_each(Visit&& visit) const {
