@@ -35,6 +35,7 @@ constexpr std::array<Told, static_cast<std::size_t>(Mutant::kCount)> kTold = {{
     {"lost-completion", "recovery: completion records are not replayed"},
     {"commit-early", "recovery: taken over before the replayed data is on its own backups"},
     {"no-safe-version", "recovery: versions of removed objects are forgotten"},
+    {"two-plans-in-one", "recovery: goes on with a new plan where it was with the old one"},
     {"no-exactly-once", "rpc: a repeated mutation is executed again"},
     {"acked-too-far", "rpc: a client says that it has one answer more than it has"},
     {"no-lease", "coordinator: a server answers although its lease has ended"},

@@ -35,6 +35,7 @@ enum class Mutant : std::uint8_t {
   kLostCompletion,           // recovery: completion records are not replayed
   kCommitEarly,              // recovery: taken over before the replayed data is on its own backups
   kNoSafeVersion,            // recovery: versions of removed objects are forgotten
+  kTwoPlansInOne,            // recovery: goes on with a new plan where it was with the old one
   kNoExactlyOnce,            // rpc: a repeated mutation is executed again
   kAckedTooFar,              // rpc: a client says that it has one answer more than it has
   kNoLease,                  // coordinator: a server answers although its lease has ended

@@ -47,14 +47,20 @@ void RecoveryMaster::on_view(const View& view, std::uint16_t own_life, Outbox& o
 
 // Once its head is the log's, what was replayed belongs to us; before, nothing of it may stay.
 void RecoveryMaster::abandon(Task& task, Outbox& out) {
-  if (task.phase < Phase::kCommitting) {
-    master_.store().forget(task.side.slots());
-    for (const std::uint32_t slot : task.side.slots()) {
-      master_.replicas().forget(slot, out);
-      master_.log().release(slot);
-    }
-  }
+  if (task.phase < Phase::kCommitting) forget_replayed(task, out);
   task.dead = kNoServerId;
+}
+
+void RecoveryMaster::forget_replayed(Task& task, Outbox& out) {
+  master_.store().forget(task.side.slots());
+  for (const std::uint32_t slot : task.side.slots()) {
+    master_.replicas().forget(slot, out);
+    master_.log().release(slot);
+  }
+  task.side = SideLog(master_.log());
+  task.removed.clear();
+  task.held_back.clear();
+  task.sources.clear();
 }
 
 void RecoveryMaster::on_plan(const RpcMessage& message) {
@@ -85,12 +91,14 @@ void RecoveryMaster::on_plan(const RpcMessage& message) {
   }
 }
 
-void RecoveryMaster::on_reported(const RpcMessage& message) {
+void RecoveryMaster::on_reported(const RpcMessage& message, Outbox& out) {
   const ServerId dead{NodeId{static_cast<std::uint16_t>(message.header.id >> 16)},
                       static_cast<std::uint16_t>(message.header.id)};
   for (Task& task : tasks_) {
     if (task.dead != dead || task.lost_segment == 0) continue;
-    // The backups are asked anew: begin where we were, with what they then say.
+    // The backups are asked anew, and may have less of the head than before: what was replayed of an operation that
+    // nobody acknowledged must not stay without the rest of it.
+    if (!mutated(Mutant::kTwoPlansInOne)) forget_replayed(task, out);
     task.lost_segment = 0;
     task.phase = Phase::kPlanning;
     task.is_asked = false;
@@ -150,7 +158,6 @@ bool RecoveryMaster::replay(Task& task, ConstBytes entries, Outbox& out) {
       case KvStore::Replayed::kCorrupt: return false;
       case KvStore::Replayed::kLogFull:
         task.held_back.assign(entries.begin(), entries.end());
-        task.held_at = 0;
         return true;
       case KvStore::Replayed::kDone: break;
     }

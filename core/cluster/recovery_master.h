@@ -29,7 +29,7 @@ class RecoveryMaster {
   void on_view(const View& view, std::uint16_t own_life, Outbox& out);
   // Answers to kPlan and kRecovered, from the coordinator.
   void on_plan(const RpcMessage& message);
-  void on_reported(const RpcMessage& message);
+  void on_reported(const RpcMessage& message, Outbox& out);
   // Answers to kRecoveryData, from a backup.
   void on_data(Channel channel, const RpcMessage& message, TimeNs now, Outbox& out);
   void on_down(Channel channel);
@@ -80,13 +80,13 @@ class RecoveryMaster {
     bool is_asked = false;
     std::uint64_t lost_segment = 0;
     std::vector<std::byte> held_back;  // entries for which the log had no room
-    std::size_t held_at = 0;
 
     Task(ServerId server, Log& log) : dead(server), side(log) {}
     bool has(const TabletState& tablet) const;
   };
 
   void abandon(Task& task, Outbox& out);
+  void forget_replayed(Task& task, Outbox& out);
   void ask(Task& task, CoordinatorLink& coordinator, TimeNs now, Opcode opcode, Outbox& out);
   void read(Task& task, TimeNs now, Outbox& out);
   void request(Task& task, Source& source, std::uint16_t link, TimeNs now, Outbox& out);
@@ -94,7 +94,6 @@ class RecoveryMaster {
   void drain(Task& task, Outbox& out);
   void source_failed(Task& task, Source& source);
   TimeNs patience_with(const Source& source) const;
-  void finish_reading(Task& task, Outbox& out);
   void look(TimeNs at) { look_at_ = at < look_at_ ? at : look_at_; }
 
   MembershipOptions options_;

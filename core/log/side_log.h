@@ -13,7 +13,7 @@ namespace slipstream {
 class SideLog {
  public:
   // `urgent`: may take the slots that the log keeps in reserve.
-  explicit SideLog(Log& log, bool urgent = false) : log_(log), urgent_(urgent) {}
+  explicit SideLog(Log& log, bool urgent = false) : log_(&log), urgent_(urgent) {}
 
   // Room for whole entries; nullptr when no slot is free.
   std::byte* append(std::size_t bytes, Outbox& out);
@@ -29,7 +29,7 @@ class SideLog {
  private:
   static constexpr std::uint32_t kBatchBytes = 256 * kKiB;  // certified at once, to be on its way early
 
-  Log& log_;
+  Log* log_;  // never null
   bool urgent_;
   std::vector<std::uint32_t> slots_;
   std::uint64_t bytes_ = 0;

@@ -226,7 +226,7 @@ void ServerNode::answer_to_us(TimeNs now, const Event& event, const RpcMessage& 
   if (coordinator_.on_message(message, out)) on_view(out);
   if (message.header.status != Status::kOk) return;
   if (message.header.opcode == Opcode::kPlan) recovery_.on_plan(message);
-  if (message.header.opcode == Opcode::kRecovered) recovery_.on_reported(message);
+  if (message.header.opcode == Opcode::kRecovered) recovery_.on_reported(message, out);
   if (message.header.opcode != Opcode::kEpochs) return;
   std::vector<SegmentEpoch> recorded;
   SegmentEpoch epoch;

@@ -47,9 +47,9 @@ bool key_of(EntryType type, ConstBytes contents, std::uint64_t& table, KeyHash& 
 
 }  // namespace
 
-RecoverySource::Held* RecoverySource::held(std::uint16_t master, std::uint64_t segment) {
+RecoverySource::Held* RecoverySource::held(const RecoveryData& body) {
   for (Held& held : held_) {
-    if (held.master == master && held.segment == segment) return &held;
+    if (is_of(held, body)) return &held;
   }
   return nullptr;
 }
@@ -66,7 +66,7 @@ void RecoverySource::on_request(Channel channel, std::uint64_t tag, const RpcMes
   waiting.body = body;
   waiting.ranges.resize(body.ranges);
   std::memcpy(waiting.ranges.data(), message.body.data() + sizeof(body), body.ranges * sizeof(KeyRange));
-  Held* at = held(body.master, body.segment);
+  Held* at = held(body);
   if (at == nullptr) at = &hold(body, identity, place, out);
   at->used = ++uses_;
   if (at->ranges.empty()) sort_for(*at, waiting.ranges);
@@ -125,19 +125,14 @@ void RecoverySource::on_read(Ticket ticket, bool is_done) {
 }
 
 void RecoverySource::forget(std::uint16_t master, std::uint64_t segment, Outbox& out) {
-  const auto it = std::find_if(held_.begin(), held_.end(), [&](const Held& held) {
-    return held.master == master && held.segment == segment && held.own == nullptr;
-  });
-  if (it == held_.end()) return;
-  if (it->phase == Phase::kVerifying || it->phase == Phase::kSorting) --working_;
-  dismiss_waiting(master, segment, out);  // they ask again after their time-out
-  held_.erase(it);
-}
-
-void RecoverySource::dismiss_waiting(std::uint16_t master, std::uint64_t segment, Outbox& out) {
-  std::erase_if(waiting_, [&](const Waiting& w) {
-    if (w.body.master != master || w.body.segment != segment) return false;
-    out.dismiss(w.tag);
+  std::erase_if(held_, [&](const Held& held) {
+    if (held.master != master || held.segment != segment || held.own != nullptr) return false;
+    if (held.phase == Phase::kVerifying || held.phase == Phase::kSorting) --working_;
+    std::erase_if(waiting_, [&](const Waiting& w) {
+      if (!is_of(held, w.body)) return false;
+      out.dismiss(w.tag);
+      return true;
+    });
     return true;
   });
 }
@@ -208,13 +203,13 @@ void RecoverySource::sort(Held& held, Outbox& out) {
 }
 
 void RecoverySource::serve(Held& held, Outbox& out) {
-  const auto is_for = [&](const Waiting& w) { return w.body.master == held.master && w.body.segment == held.segment; };
+  const auto is_for = [&](const Waiting& w) { return is_of(held, w.body); };
   const auto is_served = [&](const Waiting& w) {
     return is_for(w) && (held.phase == Phase::kBad || w.ranges == held.ranges);
   };
   for (const Waiting& waiting : waiting_) {
     if (!is_served(waiting)) continue;
-    if (held.phase == Phase::kBad || waiting.body.bytes > held.bytes.size()) {
+    if (held.phase == Phase::kBad) {
       refuse(waiting, out);
     } else {
       answer(waiting, held, out);

@@ -36,7 +36,8 @@ class RecoverySource {
   void on_request(Channel channel, std::uint64_t tag, const RpcMessage& message, const SegmentIdentity& identity,
                   const Place& place, Outbox& out);
   void on_read(Ticket ticket, bool is_done);
-  // The segment is gone, or moved from its buffer to storage: what was made of it is dropped, who waits asks again.
+  // The segment is gone, or moved from its buffer to storage: what was made of the buffer is dropped, who waits asks
+  // again.
   void forget(std::uint16_t master, std::uint64_t segment, Outbox& out);
 
   void advance(Outbox& out);
@@ -46,6 +47,7 @@ class RecoverySource {
 
  private:
   enum class Phase : std::uint8_t { kReading, kVerifying, kSorting, kReady, kBad };
+  // Of a segment and its length: a recovery that is planned anew may go by less of a head, and a cursor counts entries.
   struct Held {
     std::uint16_t master = 0;
     std::uint64_t segment = 0;
@@ -66,21 +68,22 @@ class RecoverySource {
     RecoveryData body;
     std::vector<KeyRange> ranges;  // the recovery masters may not have seen the same view
   };
+  static bool is_of(const Held& held, const RecoveryData& body) {
+    return held.master == body.master && held.segment == body.segment && held.bytes.size() == body.bytes;
+  }
 
-  Held* held(std::uint16_t master, std::uint64_t segment);
+  Held* held(const RecoveryData& body);
   Held& hold(const RecoveryData& body, const SegmentIdentity& identity, const Place& place, Outbox& out);
   void work_on(Held& held, Outbox& out);
   void sort_for(Held& held, const std::vector<KeyRange>& ranges);
   void sort(Held& held, Outbox& out);
   void serve(Held& held, Outbox& out);
-  void dismiss_waiting(std::uint16_t master, std::uint64_t segment, Outbox& out);
   void answer(const Waiting& waiting, const Held& held, Outbox& out);
   void refuse(const Waiting& waiting, Outbox& out);
+  std::byte* answer_room(const Waiting& waiting, std::size_t bytes, Outbox& out);
 
   std::size_t segment_bytes_;
   bool trusts_;
-  std::byte* answer_room(const Waiting& waiting, std::size_t bytes, Outbox& out);
-
   std::vector<std::vector<std::byte>> own_answers_;
   std::vector<Held> held_;
   std::vector<Waiting> waiting_;
