@@ -156,9 +156,7 @@ bool RecoveryMaster::replay(Task& task, ConstBytes entries, Outbox& out) {
     const ConstBytes contents = entries.subspan(kEntryHeaderBytes, header.length());
     switch (master_.store().replay(header.type(), contents, task.removed, task.side, out)) {
       case KvStore::Replayed::kCorrupt: return false;
-      case KvStore::Replayed::kLogFull:
-        task.held_back.assign(entries.begin(), entries.end());
-        return true;
+      case KvStore::Replayed::kLogFull: task.held_back.assign(entries.begin(), entries.end()); return true;
       case KvStore::Replayed::kDone: break;
     }
     entries = entries.subspan(kEntryHeaderBytes + header.length());

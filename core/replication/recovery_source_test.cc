@@ -21,9 +21,12 @@ struct Written {
   std::vector<std::byte> memory = std::vector<std::byte>(4 * kSegmentBytes);
   Log log{{.segment_bytes = kSegmentBytes, .memory_bytes = memory.size()}, NodeId{1}, Region{0, memory}};
 
-  Written() {
+  static constexpr std::size_t kObjectBytes = kEntryHeaderBytes + sizeof(ObjectHeader) + sizeof(std::uint64_t);
+
+  Written() { write(1, 20); }
+  void write(std::uint64_t first, std::uint64_t last) {
     Outbox out;
-    for (std::uint64_t i = 1; i <= 20; ++i) {
+    for (std::uint64_t i = first; i <= last; ++i) {
       std::vector<std::byte> contents(sizeof(ObjectHeader) + sizeof(i));
       ObjectHeader header;
       header.key_bytes = sizeof(i);
@@ -44,19 +47,23 @@ struct Asked {
   RpcMessage message;
 };
 
-Asked ask(const Segment& segment, std::span<const KeyRange> ranges, std::uint32_t range) {
+Asked ask(const Segment& segment, std::span<const KeyRange> ranges, std::uint32_t range, std::uint32_t segment_bytes) {
   RecoveryData body;
   body.segment = index(segment.identity.segment);
   body.master = index(segment.identity.master);
   body.ranges = static_cast<std::uint16_t>(ranges.size());
   body.range = range;
-  body.bytes = segment.sealed;
+  body.bytes = segment_bytes;
   Asked asked;
   asked.bytes.resize(sizeof(body) + ranges.size_bytes());
   std::memcpy(asked.bytes.data(), &body, sizeof(body));
   std::memcpy(asked.bytes.data() + sizeof(body), ranges.data(), ranges.size_bytes());
   asked.message.body = asked.bytes;
   return asked;
+}
+
+Asked ask(const Segment& segment, std::span<const KeyRange> ranges, std::uint32_t range) {
+  return ask(segment, ranges, range, segment.sealed);
 }
 
 std::size_t entry_bytes(const Op& op) { return op.head.size() - sizeof(RpcHeader) - sizeof(RecoveryDataAnswer); }
@@ -83,6 +90,32 @@ TEST(RecoverySource, WhoAsksWithOtherRangesIsToldItsOwn) {
   ASSERT_EQ(bytes.size(), 3u);
   EXPECT_EQ(bytes[70] + bytes[90], bytes[80] + kEntryHeaderBytes + sizeof(SegmentHeader));
   EXPECT_GT(bytes[90], kEntryHeaderBytes + sizeof(SegmentHeader));
+}
+
+TEST(RecoverySource, WhoGoesByLessOfAHeadIsToldNoMore) {
+  Written written;
+  const std::uint32_t some = written.log.head().sealed;
+  written.write(21, 40);
+  const Segment& segment = written.log.head();
+  const RecoverySource::Place place{segment.memory, 0};
+  RecoverySource source(kSegmentBytes, false);
+  Outbox out;
+  // given one recovery master whose plan has all of the head, and one whose plan was made when only less was found
+  const std::vector<KeyRange> all = {{1, 0, kLast}};
+  const Asked longer = ask(segment, all, 0);
+  const Asked shorter = ask(segment, all, 0, some);
+  source.on_request(7, 70, longer.message, segment.identity, place, out);
+  while (source.needs_turn()) source.advance(out);
+  source.on_request(8, 80, shorter.message, segment.identity, place, out);
+  source.on_request(9, 90, longer.message, segment.identity, place, out);
+  while (source.needs_turn()) source.advance(out);
+  // expect each to be told as much as it asked for
+  std::map<std::uint64_t, std::size_t> bytes;
+  for (const Op& op : out.ops()) bytes[op.answers] += entry_bytes(op);
+  const std::size_t segment_header = kEntryHeaderBytes + sizeof(SegmentHeader);
+  EXPECT_EQ(bytes[80], segment_header + 20 * Written::kObjectBytes);
+  EXPECT_EQ(bytes[70], segment_header + 40 * Written::kObjectBytes);
+  EXPECT_EQ(bytes[90], bytes[70]);
 }
 
 }  // namespace
