@@ -184,6 +184,8 @@ void Coordinator::on_recovered(const AboutServer& about, ConstBytes listed, Wait
     waiting_.push_back(std::move(waiting));
     return;
   }
+  // It has read all segments: patience with them begins anew.
+  std::erase_if(unreadable_since_, [&](const auto& entry) { return entry.first.first == about.node; });
   std::vector<KeyRange> ranges;
   KeyRange range;
   for (; read_body(listed, range); listed = listed.subspan(sizeof(range))) ranges.push_back(range);
