@@ -128,10 +128,6 @@ void MasterRecovery::plan_segment(std::uint64_t segment, const std::vector<Found
     }
   }
   if (bytes == 0) {
-    // A replica that counts and holds no batch: none was ever on all backups.
-    const bool is_empty =
-        std::any_of(found.begin(), found.end(), [&](const Found& f) { return f.info.segment == segment; });
-    if (is_empty) return;
     missing_ += fmt::format("{}all bytes of segment {} of node {}", missing_.empty() ? "" : "; ", segment,
                             index(dead_.server.node));
     return;

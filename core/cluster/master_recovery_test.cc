@@ -28,22 +28,24 @@ void tell(MasterRecovery& recovery, const std::vector<ReplicaInfo>& replicas,
 
 DeadMaster dead() { return {kDead, 0, false, {{10, 1}}}; }
 
-TEST(MasterRecovery, AHeadWithoutABatchOnAReplicaThatCountsHeldNothing) {
-  // given a head (11) of which one backup has no batch: the primary could open the next head, but nothing in either
-  // counted as replicated
+TEST(MasterRecovery, PlansWhatTheNewestDigestNames) {
+  // given a closed segment, the head, and a segment that it does not name
   MasterRecovery recovery(dead());
-  tell(recovery, {{10, 1, 0, 500, 7}, {11, 0, 0, 0, 0}, {12, 0, 0, 100, 8}}, {10, 11, 12});
-  // expect the rest to be recovered
+  tell(recovery, {{9, 1, kReplicaClosed, 700, 6}, {10, 1, kReplicaClosed, 500, 7}, {12, 0, 0, 100, 8}}, {10, 12});
+  // expect what it names to be read, as long as it is valid
   EXPECT_TRUE(recovery.is_decided()) << recovery.missing();
   ASSERT_EQ(recovery.plan().size(), 2u);
   EXPECT_EQ(recovery.plan()[0].segment, 10u);
+  EXPECT_EQ(recovery.plan()[0].bytes, 500u);
   EXPECT_EQ(recovery.plan()[1].segment, 12u);
+  EXPECT_EQ(recovery.plan()[1].bytes, 100u);
 }
 
 TEST(MasterRecovery, ASegmentIsLostWhenOnlyReplicasAreLeftThatDoNotCount) {
-  // given a segment that is nowhere; then one of which there is a copy in the making, and then one of an old epoch
+  // given a segment that is nowhere; then one of which there is a copy in the making, one of an old epoch, and one
+  // without a valid batch, though its successor was opened when it had been durably open
   for (const std::vector<ReplicaInfo>& left :
-       {std::vector<ReplicaInfo>{}, {{11, 1, kReplicaCopy, 0, 0}}, {{11, 0, 0, 0, 0}}}) {
+       {std::vector<ReplicaInfo>{}, {{11, 1, kReplicaCopy, 90, 5}}, {{11, 0, 0, 90, 5}}, {{11, 1, 0, 0, 0}}}) {
     DeadMaster master = dead();
     master.epochs.push_back({11, 1});
     MasterRecovery recovery(master);

@@ -287,6 +287,10 @@ void ReplicaManager::advance(TimeNs now, Outbox& out) {
   find_durable();
 }
 
+bool ReplicaManager::is_durably_open(const ReplicatedSegment& head) const {
+  return head.all_opened() && head.settled() && head.acked() >= log_.slot(head.slot).opening;
+}
+
 void ReplicaManager::advance_heads(TimeNs now, Outbox& out) {
   while (!heads_.empty()) {
     ReplicatedSegment& rs = segments_[heads_.front()];
@@ -294,11 +298,11 @@ void ReplicaManager::advance_heads(TimeNs now, Outbox& out) {
     rs.is_working = rs.is_head = false;
     heads_.pop_front();
   }
-  bool may_open = true;  // all before it are open everywhere
+  bool may_open = true;  // all before it are durably open
   bool may_fill = true;  // all before it are closed everywhere
   for (std::size_t i = 0; i < heads_.size() && may_open; ++i) {
     ReplicatedSegment& rs = segments_[heads_[i]];
-    may_open = advance_open(rs, now, out);
+    advance_open(rs, now, out);
     const bool is_head = i + 1 == heads_.size();
     const Segment& segment = log_.slot(rs.slot);
     rs.note_batch(segment.sealed);
@@ -314,10 +318,9 @@ void ReplicaManager::advance_heads(TimeNs now, Outbox& out) {
       // The successor must be durably open before this one's end is told.
       const ReplicatedSegment& successor = segments_[heads_[i + 1]];
       if (mutated(Mutant::kCloseBeforeOpen)) advance_close(rs, now, out);
-      if (successor.all_opened() && successor.acked() >= log_.slot(successor.slot).opening && successor.settled()) {
-        advance_close(rs, now, out);
-      }
+      if (is_durably_open(successor)) advance_close(rs, now, out);
     }
+    may_open = is_durably_open(rs);
     may_fill = may_fill && segment.closed && rs.all_closed() && rs.settled();
     may_fill = may_fill || mutated(Mutant::kFillBeforeClose);
   }
@@ -392,11 +395,8 @@ void ReplicaManager::advance_inventories(TimeNs now, Outbox& out) {
 }
 
 // Places and opens what is not open yet; true when all replicas are open.
-bool ReplicaManager::advance_open(ReplicatedSegment& rs, TimeNs now, Outbox& out) {
-  bool all = true;
+void ReplicaManager::advance_open(ReplicatedSegment& rs, TimeNs now, Outbox& out) {
   for (Replica& replica : rs.replicas) {
-    if (replica.progress.opened) continue;
-    all = false;
     if (replica.progress.open_sent) continue;
     if (replica.link == kNoLink && !place(rs, replica, now)) continue;
     if (!peers_.want(replica.link, now, out)) continue;
@@ -404,7 +404,6 @@ bool ReplicaManager::advance_open(ReplicatedSegment& rs, TimeNs now, Outbox& out
     send_open(rs, replica, is_first || mutated(Mutant::kCopyAsGood) ? 0 : kOpenCopy, now, out);
     replica.progress.open_sent = true;
   }
-  return all;
 }
 
 void ReplicaManager::send_open(const ReplicatedSegment& rs, const Replica& replica, std::uint16_t flags, TimeNs now,
@@ -619,7 +618,7 @@ bool ReplicaManager::digest_is_durable() const {
   // A head that was opened in this turn is not among them yet.
   if (heads_.size() != 1 || heads_.front() != log_.head_slot()) return false;
   const ReplicatedSegment& head = segments_[heads_.front()];
-  return head.all_opened() && head.settled() && head.acked() >= log_.slot(head.slot).opening;
+  return is_durably_open(head);
 }
 
 bool ReplicaManager::is_digest_durable(std::uint64_t head) const {
@@ -627,7 +626,7 @@ bool ReplicaManager::is_digest_durable(std::uint64_t head) const {
   if (heads_.empty()) return false;
   const ReplicatedSegment& oldest = segments_[heads_.front()];
   if (oldest.segment != head) return oldest.segment > head;
-  return oldest.all_opened() && oldest.settled() && oldest.acked() >= log_.slot(oldest.slot).opening;
+  return is_durably_open(oldest);
 }
 
 bool ReplicaManager::is_closed_everywhere(std::uint32_t slot) const {

@@ -2,8 +2,9 @@
 // policy of the options. Sources: RAMCloud's ReplicaManager and BackupSelector (SOSP'11, FAST'14), Tailwind (ATC'18).
 //
 // Rules for heads (RAMCloud; they keep the log's tail findable):
-//  - opens go out in order: not before the previous head is open on all its backups;
-//  - the old head's close is not sent before the new head is durably open (opened, opening batch acknowledged);
+//  - opens go out in order: not before the previous head is durably open (opened on all its backups, opening batch
+//    acknowledged, epoch recorded), so that every head that a digest names was once found by whoever would recover it;
+//  - the old head's close is not sent before the new head is durably open;
 //  - nothing past its opening batch goes to the new head before the old head is closed on all its backups;
 //  - group commit: while the window of any replica of the head is full, appends gather for the next batch.
 // Side segments, and closed ones that lost a replica, are carried beside them, a few at a time, in no order.
@@ -126,10 +127,11 @@ class ReplicaManager {
   void on_opened(ReplicatedSegment& rs, Replica& replica, const RpcMessage& message);
   void on_inventory(std::uint16_t link, ConstBytes missing);
   void take_opened();
+  bool is_durably_open(const ReplicatedSegment& head) const;
   void advance_heads(TimeNs now, Outbox& out);
   void advance_others(TimeNs now, Outbox& out);
   void advance_inventories(TimeNs now, Outbox& out);
-  bool advance_open(ReplicatedSegment& rs, TimeNs now, Outbox& out);
+  void advance_open(ReplicatedSegment& rs, TimeNs now, Outbox& out);
   void send_open(const ReplicatedSegment& rs, const Replica& replica, std::uint16_t flags, TimeNs now, Outbox& out);
   void advance_bytes(ReplicatedSegment& rs, std::uint32_t limit, TimeNs now, Outbox& out);
   void advance_epoch(ReplicatedSegment& rs, std::uint32_t limit, TimeNs now, Outbox& out);

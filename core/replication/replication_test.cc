@@ -338,6 +338,7 @@ class Bench {
       // opens in order
       if (segment > 0) {
         EXPECT_EQ(opened_[segment - 1].size(), scenario_.factor) << "open of " << segment;
+        EXPECT_GE(holders(segment - 1, segment_of(segment - 1).opening), scenario_.factor) << "open of " << segment;
       }
     } else if (message.header.opcode == Opcode::kBackupClose) {
       // the successor is durably open first
