@@ -394,7 +394,7 @@ void ReplicaManager::advance_inventories(TimeNs now, Outbox& out) {
   }
 }
 
-// Places and opens what is not open yet; true when all replicas are open.
+// Places and opens what is not open yet.
 void ReplicaManager::advance_open(ReplicatedSegment& rs, TimeNs now, Outbox& out) {
   for (Replica& replica : rs.replicas) {
     if (replica.progress.open_sent) continue;
