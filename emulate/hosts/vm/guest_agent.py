@@ -27,7 +27,7 @@ INTERFACE, DEVICE = "slip0", "rxe0"
 # networks with large packets have. With 1500 it would be 1024.
 INTERFACE_MTU = 9000
 SUBNET = "10.77.0"
-GID_PATIENCE_S = 10
+GID_PATIENCE_S = 60
 
 MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
 SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache="
