@@ -151,11 +151,10 @@ Fault draw_fault(Rng& rng, const ClusterOptions& o, FaultKind kind, TimeNs last)
   f.at_ns = between(rng, 2 * kMillisecond, last);
   f.salt = rng.next();
   f.tear = one_of(rng, {Tear::kWhole, Tear::kBlocks, Tear::kNone});
-  const bool about_servers = kind == FaultKind::kCrash ? rng.chance(4, 5) : rng.chance(9, 10);
+  const bool about_servers = kind == FaultKind::kCrash ? rng.chance(2, 3) : rng.chance(9, 10);
   f.node = draw_node(rng, o, about_servers);
   switch (kind) {
     case FaultKind::kCrash:
-      if (kind_of(o, f.node) == NodeKind::kClient) f.node = NodeId{0};  // a crashed client is nobody's loss
       f.lasts_ns = between(rng, 0, 8 * kMillisecond);
       if (kind_of(o, f.node) != NodeKind::kServer) return f;
       f.keeps_memory = !rng.chance(1, 4);
@@ -385,8 +384,8 @@ Findings judge_replicas(World& world, const ClusterOptions& o) {
   return check_replicas(primaries, copies, o.replication.factor);
 }
 
-void judge_history(World& world, const ClusterOptions& o, Verdict& verdict) {
-  std::vector<NodeRecord> records;
+// `records`: of lives that are over.
+void judge_history(World& world, const ClusterOptions& o, std::vector<NodeRecord> records, Verdict& verdict) {
   for (std::uint16_t i = 0; i < node_count(o); ++i) {
     if (world.alive(NodeId{i})) records.push_back(record_of(world.node(NodeId{i})));
   }
@@ -452,12 +451,19 @@ Verdict run_scenario(const Scenario& s, const HardwareProfile& hardware, const s
   HardwareProfile slowed = hardware;
   slowed.storage_latency *= s.storage_slowness;
   World world(slowed, s.sim, s.seed);
+  std::vector<std::uint32_t> lives(node_count(o));
   for (std::uint16_t i = 0; i < node_count(o); ++i) {
     world.add(kind_of(o, NodeId{i}));
-    world.place(NodeId{i}, World::MakeNode([&o](NodeId id, Fabric& fabric, const Storage& storage) {
-                  return make_node(o, id, fabric, storage);
+    world.place(NodeId{i}, World::MakeNode([&](NodeId id, Fabric& fabric, const Storage& storage) {
+                  return make_node(o, id, fabric, storage, lives[index(id)]);
                 }));
   }
+  // What a client did counts, though it is no more: what it had open may have happened or not.
+  std::vector<NodeRecord> records;
+  world.on_death([&](NodeId id, const Node& node) {
+    ++lives[index(id)];
+    if (kind_of(o, id) == NodeKind::kClient) records.push_back(record_of(node));
+  });
   Faults faults(world, s.faults, s.seed);
   if (watch) watch(world);
   world.at(s.heal_ns * kPsPerNs, [&] { faults.stop(); });
@@ -478,7 +484,7 @@ Verdict run_scenario(const Scenario& s, const HardwareProfile& hardware, const s
   verdict.virtual_ns = world.now_ps() / kPsPerNs;
   verdict.state_hash = world.state_hash();
   for (std::size_t i = 0; i < kRares; ++i) verdict.rare[i] = world.taken(static_cast<Rare>(i));
-  judge_history(world, o, verdict);
+  judge_history(world, o, std::move(records), verdict);
   if (ending == Ending::kTrouble) {
     verdict.findings.push_back({FindingKind::kLost, world.trouble()});
   } else if (ending != Ending::kStopped && ending != Ending::kDone) {

@@ -36,6 +36,47 @@ TEST(Scenario, TheSameSeedIsTheSameRun) {
   }
 }
 
+TEST(Scenario, AClientThatCrashedIsAnotherWhenItComesBack) {
+  // Given a scenario in which a client crashes again and again while it works, and nothing else happens
+  constexpr std::uint32_t kCrashes = 20;
+  Scenario scenario = draw_scenario(1);
+  const ClusterOptions& o = scenario.cluster;
+  scenario.faults.faults.clear();
+  for (std::uint32_t i = 1; i <= kCrashes; ++i) {
+    Fault crash;
+    crash.node = NodeId{static_cast<std::uint16_t>(1 + o.servers)};
+    crash.at_ns = i * o.duration_ns / (kCrashes + 1);
+    crash.lasts_ns = 100 * kMicrosecond;
+    scenario.faults.faults.push_back(crash);
+  }
+  const Verdict verdict = run_scenario(scenario, plain_hardware());
+  EXPECT_TRUE(verdict.findings.empty()) << describe(verdict.findings);
+  EXPECT_EQ(verdict.faults, kCrashes);
+  // expect each life in the history under a number of its own, from its beginning to its end
+  std::array<std::size_t, kCrashes + 1> operations{};
+  std::size_t open = 0;
+  for (const HistoryOperation& operation : verdict.history) {
+    if (operation.client % o.clients != 0) continue;
+    const std::size_t life = operation.client / o.clients;
+    ASSERT_LE(life, kCrashes);
+    ++operations[life];
+    if (life > 0) {
+      const Fault& before = scenario.faults.faults[life - 1];
+      EXPECT_GE(operation.invoked_ns, before.at_ns + before.lasts_ns);
+    }
+    if (life < kCrashes) {
+      EXPECT_LE(operation.invoked_ns, scenario.faults.faults[life].at_ns);
+    }
+    // ... and what is open to be of those that crashed, at most what a client may have open
+    if (!operation.is_undecided()) continue;
+    ++open;
+    EXPECT_LT(life, kCrashes);
+  }
+  for (const std::size_t count : operations) EXPECT_GT(count, 0u);
+  EXPECT_GT(open, 0u);
+  EXPECT_LE(open, kCrashes * 4u * o.workload.outstanding);  // each of up to four items
+}
+
 TEST(Scenario, WhatRotsDoesSoOnOneServerAndNoMoreCrashThanIsPromised) {
   // Given exhibits of inverted bits. Expect them all at one server, by the dozen, and a crash behind them.
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {

@@ -86,6 +86,8 @@ class World {
   // Whom to tell what happens; nullptr: nobody. It outlives the world's last run.
   void observe(Observer* observer);
   Observer* observer() const { return observer_; }
+  // Whom to show each node that dies, as it was.
+  void on_death(std::function<void(NodeId, const Node&)> look) { on_death_ = std::move(look); }
   // Asks to be called during the run, at this time or, when it has passed, now.
   void at(TimePs time, std::function<void()> call);
 
@@ -156,6 +158,7 @@ class World {
   bool started_ = false;
   std::string trouble_;
   Observer* observer_ = nullptr;
+  std::function<void(NodeId, const Node&)> on_death_;
 };
 
 }  // namespace slipstream::sim

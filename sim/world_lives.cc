@@ -38,6 +38,7 @@ std::vector<QueuedEvent> World::take_core_events(NodeId id) {
 void World::crash(NodeId id, const Crash& how) {
   Machine& at = machine(id);
   if (!at.host.alive()) return;
+  if (on_death_) on_death_(id, at.host.node());
   std::vector<QueuedEvent> under_way = take_core_events(id);
   under_way.insert(under_way.end(), at.held.begin(), at.held.end());
   for (const QueuedEvent& event : under_way) {

@@ -31,19 +31,21 @@ KvKind kind_of(Action action) {
 
 }  // namespace
 
-CheckedClient::CheckedClient(const ClusterOptions& options, NodeId self)
+CheckedClient::CheckedClient(const ClusterOptions& options, NodeId self, std::uint32_t life)
     : options_(options),
       records_(options.workload.records),
-      number_(index(self) - 1u - options.servers),
+      number_(index(self) - 1u - options.servers + life * options.clients),
       coordinator_(options.membership, self, kCoordinatorNode, static_cast<std::uint16_t>(NodeKind::kClient),
                    kCoordinatorChannel),
       kv_(client_options(options), kFirstServerChannel),
       rng_(options.seed, "checked-client", number_),
+      is_busy_(rng_.chance(1, 2)),
       slots_(options.workload.outstanding),
       seen_versions_(records_),
-      history_(number_, options.clients),
+      history_(number_, options.clients * kMostCheckedLives),
       finals_(records_),
       scratch_(kMostItems * (options.workload.key_bytes + options.workload.value_bytes)) {
+  SLIP_CHECK(life < kMostCheckedLives, "a client that crashed {} times", life);
   for (std::uint32_t i = options.workload.outstanding; i > 0; --i) free_slots_.push_back(i - 1);
   for (std::uint64_t key = 0; key < records_; ++key) finals_[key].key = key;
 }
@@ -215,8 +217,10 @@ void CheckedClient::issue(TimeNs now, Outbox& out) {
     if (std::none_of(slot.items.begin(), slot.items.end(), same)) slot.items.push_back(item);
   }
   submit(s, now, out);
-  // Pauses of any length, so that idle times come up as well as bursts.
-  next_issue_ns_ = rng_.chance(1, 50) ? now + static_cast<TimeNs>(rng_.below(2 * kMillisecond)) : now;
+  // Idle times come up as well as bursts. Clients that are busy most of the time find what happens to open operations,
+  // idle ones what is answered when all that was open had its answer long ago.
+  const std::uint64_t most = is_busy_ ? std::uint64_t{2} << rng_.below(21) : 2 * kMillisecond;
+  next_issue_ns_ = rng_.chance(1, 50) ? now + static_cast<TimeNs>(rng_.below(most)) : now;
 }
 
 void CheckedClient::read_final(std::size_t i, TimeNs now, Outbox& out) {

@@ -22,7 +22,8 @@ namespace slipstream {
 
 class CheckedClient final : public Node {
  public:
-  CheckedClient(const ClusterOptions& options, NodeId self);
+  // `life`: how often it crashed before, below kMostCheckedLives.
+  CheckedClient(const ClusterOptions& options, NodeId self, std::uint32_t life);
 
   void step(TimeNs now, std::span<const Event> events, Outbox& out) override;
   TimeNs deadline() const override;
@@ -73,11 +74,12 @@ class CheckedClient final : public Node {
 
   ClusterOptions options_;
   std::uint64_t records_;
-  std::uint32_t number_;  // among the clients
+  std::uint32_t number_;  // among the clients, each life of which is one
   CoordinatorLink coordinator_;
   bool is_known_ = false;
   KvClient kv_;
   Rng rng_;
+  bool is_busy_;  // pauses are short, mostly
   Phase phase_ = Phase::kEnlisting;
   TimeNs start_ns_ = 0;
   TimeNs end_ns_ = kNever;

@@ -101,12 +101,13 @@ std::string problem_with(const ClusterOptions& o) {
   return {};
 }
 
-std::unique_ptr<Node> make_node(const ClusterOptions& options, NodeId node, Fabric& fabric, const Storage& storage) {
+std::unique_ptr<Node> make_node(const ClusterOptions& options, NodeId node, Fabric& fabric, const Storage& storage,
+                                std::uint32_t life) {
   switch (kind_of(options, node)) {
     case NodeKind::kCoordinator: return std::make_unique<CoordinatorNode>(options, storage);
     case NodeKind::kServer: return std::make_unique<ServerNode>(options, node, fabric, storage);
     case NodeKind::kClient:
-      if (options.checked) return std::make_unique<CheckedClient>(options, node);
+      if (options.checked) return std::make_unique<CheckedClient>(options, node, life);
       return std::make_unique<ClientNode>(options, node);
   }
   return nullptr;

@@ -45,8 +45,11 @@ std::string node_name(const ClusterOptions& options, NodeId node);  // "coordina
 // What cannot work, in words that name the option; empty when all is well. (A factor that the servers cannot hold, ...)
 std::string problem_with(const ClusterOptions& options);
 
-// Makes the node, for its first life or a later one: its memory comes from `fabric`, and what `storage` holds is what
-// an earlier life left. Both outlive it.
-std::unique_ptr<Node> make_node(const ClusterOptions& options, NodeId node, Fabric& fabric, const Storage& storage);
+// Makes the node, for its first life (0) or a later one: its memory comes from `fabric`, and what `storage` holds is
+// what an earlier life left. Both outlive it. Only a checked client has to be told which life it is, below
+// kMostCheckedLives: it has nothing to find it in, and what it records is to be told from what the earlier one did.
+inline constexpr std::uint32_t kMostCheckedLives = 64;
+std::unique_ptr<Node> make_node(const ClusterOptions& options, NodeId node, Fabric& fabric, const Storage& storage,
+                                std::uint32_t life = 0);
 
 }  // namespace slipstream

@@ -10,7 +10,7 @@
 //
 // Processes, as outside checkers want them: each has one operation at a time, and none after one of unknown outcome. So
 // an operation takes a free process of its client, or a new one; `client`, `client + clients`, `client + 2 clients`,
-// ... are the client's.
+// ... are the client's. A client that crashed and came back is another client.
 #pragma once
 
 #include <cstdint>
