@@ -138,13 +138,15 @@ void RecoverySource::forget(std::uint16_t master, std::uint64_t segment, Outbox&
 }
 
 void RecoverySource::advance(Outbox& out) {
-  for (std::size_t i = 0; working_ > 0 && i < held_.size(); ++i) {
+  for (std::size_t i = 0; working_ > 0 && i < held_.size();) {
     Held& held = held_[i];
     if (held.phase == Phase::kVerifying || held.phase == Phase::kSorting) return work_on(held, out);
-    if (held.phase == Phase::kBad && held.ticket != 0) {  // just found to be so
-      held.ticket = 0;
+    if (held.phase == Phase::kBad && held.ticket != 0) {  // could not be read; who asks again has it read again
       --working_;
       serve(held, out);
+      held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(i));
+    } else {
+      ++i;
     }
   }
 }

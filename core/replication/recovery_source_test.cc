@@ -1,4 +1,4 @@
-// What recovery masters are told that ask for one segment at the same time.
+// What recovery masters are told that ask for one segment, at the same time or again.
 #include "core/replication/recovery_source.h"
 
 #include <map>
@@ -90,6 +90,29 @@ TEST(RecoverySource, WhoAsksWithOtherRangesIsToldItsOwn) {
   ASSERT_EQ(bytes.size(), 3u);
   EXPECT_EQ(bytes[70] + bytes[90], bytes[80] + kEntryHeaderBytes + sizeof(SegmentHeader));
   EXPECT_GT(bytes[90], kEntryHeaderBytes + sizeof(SegmentHeader));
+}
+
+TEST(RecoverySource, WhatCouldNotBeReadIsReadAgainForWhoAsksAgain) {
+  const Written written;
+  const Segment& segment = written.log.head();
+  const RecoverySource::Place place{{}, segment.sealed};
+  RecoverySource source(kSegmentBytes, false);
+  const std::vector<KeyRange> all = {{1, 0, kLast}};
+  const Asked asked = ask(segment, all, 0);
+  for (const bool is_done : {false, false, true}) {
+    // given one that asks for a stored replica, and storage that fails twice
+    Outbox request;
+    source.on_request(7, 70, asked.message, segment.identity, place, request);
+    ASSERT_EQ(request.storage_ops().size(), 1u);
+    const StorageOp& read = request.storage_ops()[0];
+    std::memcpy(read.destination.data(), segment.memory.data(), read.destination.size());
+    source.on_read(read.ticket, is_done);
+    Outbox out;
+    while (source.needs_turn()) source.advance(out);
+    // expect a refusal, and the data when it can be read
+    ASSERT_EQ(out.ops().size(), 1u);
+    EXPECT_EQ(entry_bytes(out.ops()[0]) > 0, is_done);
+  }
 }
 
 TEST(RecoverySource, WhoGoesByLessOfAHeadIsToldNoMore) {
