@@ -9,10 +9,11 @@ double running_share(const Snapshot& start, const Snapshot& end, double ns_per_t
   const Ticks waited = end.loop_waited - start.loop_waited;
   const Ticks total = end.loop_at - start.loop_at;
   if (total <= waited) return 1;
+  const double total_ns = static_cast<double>(total) * ns_per_tick;
   const double unwaiting_ns = static_cast<double>(total - waited) * ns_per_tick;
-  const double cpu_ns =
-      static_cast<double>(end.loop_cpu_ns - start.loop_cpu_ns) - (end.loop_waited_cpu_ns - start.loop_waited_cpu_ns);
-  return std::clamp(cpu_ns / unwaiting_ns, 0.0, 1.0);
+  const auto cpu_ns = static_cast<double>(end.loop_cpu_ns - start.loop_cpu_ns);
+  const double unwaiting_cpu_ns = cpu_ns - (end.loop_waited_cpu_ns - start.loop_waited_cpu_ns);
+  return std::min(std::max(unwaiting_cpu_ns / unwaiting_ns, cpu_ns / total_ns), 1.0);
 }
 
 }  // namespace

@@ -9,7 +9,9 @@
 // window's two marks; what is charged is scaled by the share of its unwaiting time that the loop was really running:
 //   share = (thread CPU time - CPU time of waits) / (time between the marks - time in waits), at most 1.
 // Waits are yields and sleeps; their own CPU time is sampled (every 16th). The share is a mean over the window:
-// preemption is taken to hit turns and idle polls alike.
+// preemption is taken to hit turns and idle polls alike. It is not less than that of the whole time: a thread runs
+// least in its waits. (Where waits take nearly all of the thread's CPU time, the sample alone may say that all else
+// took none.)
 //
 // Cost: 4 tick reads per turn that is not empty, one more per change of role in it; one per empty poll.
 #pragma once

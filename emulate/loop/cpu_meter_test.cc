@@ -50,6 +50,23 @@ TEST(CpuMeter, UsageIsScaledByTheShareThatTheLoopWasRunning) {
   EXPECT_EQ(usage.network_bytes, 77u);
 }
 
+TEST(CpuMeter, ShareIsAtLeastThatOfTheWholeTime) {
+  // given a loop that ran for 200 of 1000 ns, and waits of 900 ns whose sample says that they took more than that
+  Snapshot start;
+  Snapshot end;
+  end.loop_at = 1000;
+  end.loop_cpu_ns = 200;
+  end.loop_waited = 900;
+  end.loop_waited_cpu_ns = 230;
+  EXPECT_DOUBLE_EQ(between(start, end, 1.0).running_share, 0.2);
+  // ... or next to all of it
+  end.loop_waited_cpu_ns = 190;
+  EXPECT_DOUBLE_EQ(between(start, end, 1.0).running_share, 0.2);
+  // expect the sample to be taken where it says more
+  end.loop_waited_cpu_ns = 150;
+  EXPECT_DOUBLE_EQ(between(start, end, 1.0).running_share, 0.5);
+}
+
 TEST(CpuMeter, ShareIsNeverAboveOneNorUndefined) {
   // given more CPU time than time (two clocks), and a window that was all waiting
   Snapshot start;
